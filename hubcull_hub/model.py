@@ -1,0 +1,280 @@
+"""The words the service thinks in: servers, evidence, policy, verdicts, plans, outcomes.
+
+Plain frozen values; no I/O, no clock, no wire. Durations are seconds, times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import NamedTuple
+
+
+class ServerKey(NamedTuple):
+    """One server: its owner and its name, ``""`` for the default server."""
+
+    user: str
+    server: str
+
+    def __str__(self) -> str:
+        """Return the Hub's ``full_name``: ``alice/``, ``alice/gpu``."""
+        return f"{self.user}/{self.server}"
+
+    @classmethod
+    def parse(cls, text: str) -> ServerKey:
+        """Read ``alice``, ``alice/`` or ``alice/gpu``; user names never contain a slash."""
+        user, _, server = text.partition("/")
+        return cls(user, server)
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """One moment on both clocks: ``utc`` to compare with the Hub's times, ``mono`` (s) for durations."""
+
+    utc: datetime
+    mono: float
+
+    def plus(self, seconds: float) -> Instant:
+        """Return the moment ``seconds`` later."""
+        return Instant(self.utc + timedelta(seconds=seconds), self.mono + seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """What the Hub says of a server that is running (REST model of `GET /users`)."""
+
+    key: ServerKey
+    started: datetime | None
+    last_activity: datetime | None
+    ready: bool
+    pending: str | None = None
+    groups: frozenset[str] = frozenset()
+    admin: bool = False
+
+
+class Clock(str, Enum):
+    """Which clock a signal moves."""
+
+    PRESENCE = "presence"
+    WORK = "work"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One fact from a report, its durations as of the report's receipt."""
+
+    kind: str
+    source: str
+    clock: Clock
+    age: float | None = None
+    going_on_for: float | None = None
+    ended_ago: float | None = None
+    lasted: float | None = None
+    label: str | None = None
+    count: int | None = None
+    actor: str | None = None
+    strong: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFault:
+    """A strong source that could not be read, and for how long (s)."""
+
+    name: str
+    failed_for: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The newest report of one incarnation of a server, as it was received.
+
+    ``mono`` is None for evidence read back from the store: it may protect, never condemn.
+    ``interval`` is the one last asked for (s), ``heard`` the listening clock at receipt (s).
+    ``validated``: the token was checked with the Hub for this very report.
+    ``carried`` is what earlier runs of the same incarnation's process had shown, aged to this receipt.
+    """
+
+    started: datetime
+    boot_id: str
+    sequence: int
+    uptime: float
+    utc: datetime
+    mono: float | None
+    interval: float
+    heard: float
+    signals: tuple[Signal, ...]
+    faults: tuple[SourceFault, ...] = ()
+    carried: tuple[Signal, ...] = ()
+    validated: bool = False
+
+
+class Reason(str, Enum):
+    """Why a verdict is what it is; part of the API, the log and the audit trail."""
+
+    # keep
+    ACTIVE = "active"  # a person acted within the timeout
+    BUSY = "busy"  # counted work is going on
+    WORKED = "worked"  # counted work ended within the timeout
+    READING = "reading"  # a visible tab polls, within its grace
+    STARTED = "started"  # the server itself started within the timeout
+    HUB_ACTIVE = "hub_active"  # without extension: the Hub's last_activity is within the timeout
+    NOT_READY = "not_ready"
+    PENDING = "pending"
+    # hold
+    HUB_UNFIT = "hub_unfit"  # the Hub is too old, or a scope is missing
+    UNDATED = "undated"  # the Hub gives no start time, or one in the future
+    WARMING_UP = "warming_up"  # the service or the Hub has not been up long enough
+    AWAITING_REPORT = "awaiting_report"  # past the deadline, no report from after it yet
+    UNCONFIRMED = "unconfirmed"  # the token of the deciding report is still to be checked
+    SILENT = "silent"  # it used to report and stopped
+    SILENT_AT_WORK = "silent_at_work"  # its last report showed work under way
+    SOURCE_FAILED = "source_failed"  # a source of signals could not be read
+    UNPROVEN = "unproven"  # somebody reports for this user with a token that proves no server
+    FUTURE = "future"  # last_activity lies in the future
+    # cull
+    IDLE = "idle"  # by its own report
+    HUB_IDLE = "hub_idle"  # by the Hub's last_activity
+    MAX_AGE = "max_age"
+
+
+class Action(str, Enum):
+    """What a verdict asks for."""
+
+    KEEP = "keep"
+    HOLD = "hold"
+    CULL = "cull"
+
+
+class Basis(str, Enum):
+    """What a verdict rests on."""
+
+    REPORT = "report"
+    HUB = "last_activity"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One rule's limits, all in seconds; 0 switches a limit off where the option says so."""
+
+    rule: str = "default"
+    timeout: float = 600
+    max_age: float = 0
+    max_busy: float = 72 * 3600
+    silence_limit: float = 24 * 3600
+    visible_tab_grace: float = 3600
+    warm_up: float = 660
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How well the service can see, at the moment of a decision.
+
+    ``since``: monotonic second from which on it has watched without a gap (its own start, the Hub's, a
+    jump of the wall clock). ``heard``: the listening clock, which runs only while reports come in (s).
+    ``unfit``: why nothing may be stopped at all, or None.
+    """
+
+    since: float
+    heard: float
+    unfit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a decision about one server may look at.
+
+    ``first_heard`` is the listening clock when this incarnation was first seen; ``unproven`` says that
+    somebody reports for its user with a token that proves no server.
+    """
+
+    server: ServerState
+    watch: Watch
+    report: Received | None = None
+    first_heard: float = 0.0
+    unproven: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to become of one server, why, by which rule, and when it would be stopped at the earliest.
+
+    ``text`` is the reason in plain words. ``deadline`` is None where no stop is foreseeable. ``idle`` in
+    seconds, None where it is not known. ``decided_by`` names the signal that protects or condemns.
+    """
+
+    key: ServerKey
+    started: datetime | None
+    action: Action
+    reason: Reason
+    text: str
+    rule: str
+    basis: Basis
+    deadline: datetime | None
+    idle: float | None = None
+    decided_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one cycle may do at most; ``stops`` 0 means no limit."""
+
+    stops: int = 0
+    dry_run: bool = False
+
+
+class Deferral(str, Enum):
+    """Why a due server is not stopped in this cycle."""
+
+    BUDGET = "budget"
+    IN_FLIGHT = "in_flight"
+
+
+@dataclass(frozen=True, slots=True)
+class CullPlan:
+    """What this cycle will do, in order, and what it leaves for later and why."""
+
+    stop: tuple[Verdict, ...] = ()
+    deferred: tuple[tuple[Verdict, Deferral], ...] = ()
+
+
+class Result(str, Enum):
+    """What came of one planned stop."""
+
+    STOPPED = "stopped"
+    WOULD_STOP = "would_stop"  # dry run
+    GONE = "gone"  # it was stopped by somebody else before us
+    REPLACED = "replaced"  # another incarnation runs under this name
+    SPARED = "spared"  # on the second look the verdict was no longer to cull
+    FAILED = "failed"  # nothing was stopped, or not for certain; tried again later
+    STUCK = "stuck"  # the Hub accepted the stop and never finished it
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of culling one server: the verdict acted on, the result, and words for the log."""
+
+    verdict: Verdict
+    result: Result
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CycleReport:
+    """One cycle: every verdict, the plan, and the outcomes that came in since the cycle before.
+
+    ``reporting`` and ``without_extension`` count servers; the log, the API and the CLI all read this.
+    """
+
+    number: int
+    at: Instant
+    verdicts: tuple[Verdict, ...]
+    plan: CullPlan
+    outcomes: tuple[Outcome, ...]
+    reporting: int
+    without_extension: int
+    listed_now: bool
+    problems: tuple[str, ...] = field(default=())

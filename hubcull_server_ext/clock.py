@@ -1,0 +1,21 @@
+"""The extension's only view of real time; everything else is given `now`."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+
+def monotonic() -> float:
+    """Return seconds on a clock that never goes backwards; only differences mean something."""
+    return time.monotonic()
+
+
+def utcnow() -> datetime:
+    """Return the aware UTC time, for ages of the timestamps that jupyter_server keeps."""
+    return datetime.now(timezone.utc)
+
+
+def wall() -> float:
+    """Return seconds since the epoch, for ages of file and process times."""
+    return time.time()
