@@ -198,24 +198,35 @@ class Evidence:
     unproven: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+def span(seconds: float) -> str:
+    """Format a duration as H:MM:SS, with days in front where there are any."""
+    return str(timedelta(seconds=int(max(0.0, seconds))))
+
+
+class Verdict(NamedTuple):
     """What is to become of one server, why, by which rule, and when it would be stopped at the earliest.
 
-    ``text`` is the reason in plain words. ``deadline`` is None where no stop is foreseeable. ``idle`` in
-    seconds, None where it is not known. ``decided_by`` names the signal that protects or condemns.
+    ``deadline`` is None where no stop is foreseeable. ``idle`` in seconds, None where it is not known.
+    ``decided_by`` names the signal that protects or condemns. ``template`` and ``args`` are the reason's
+    words, put together by `text` only where somebody reads them: 10,000 verdicts a cycle are not read.
     """
 
     key: ServerKey
     started: datetime | None
     action: Action
     reason: Reason
-    text: str
     rule: str
     basis: Basis
     deadline: datetime | None
+    template: str
+    args: tuple[str | float, ...] = ()
     idle: float | None = None
     decided_by: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Return the reason in plain words."""
+        return self.template.format(*(span(a) if isinstance(a, (int, float)) else a for a in self.args))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +240,10 @@ class Limits:
 class Deferral(str, Enum):
     """Why a due server is not stopped in this cycle."""
 
-    BUDGET = "budget"
-    IN_FLIGHT = "in_flight"
+    BUDGET = "budget"  # this cycle's stops are used up
+    IN_FLIGHT = "in_flight"  # a stop of it is under way
+    BACK_OFF = "back_off"  # its last stop failed; tried again later
+    SAID = "said"  # a dry run has said so already
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ class Reply:
     """The service's answer in plain terms. Durations in seconds from its sending.
 
     ``report_in`` is when the next report is due; ``deadline_in`` when the server would be stopped if
-    nothing changed (None: not foreseen). ``confirm`` is what a proposed stop asks the extension to look at again.
+    nothing changed (None: not foreseen). ``confirm`` is what a proposed stop asks to have looked at again.
     """
 
     state: str
@@ -160,7 +160,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a report was not taken: a stable ``code``, a ``message`` with the remedy, and when to try again (s)."""
+    """Why a report was not taken: a stable ``code``, a ``message`` with the remedy, seconds until a retry."""
 
     code: str
     message: str
@@ -214,7 +214,12 @@ class _Reader:
 
     def number(self, name: str) -> float:
         value = self.data.get(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not math.isfinite(value)
+            or value < 0
+        ):
             raise self.fail(name, "a finite number >= 0")
         return float(value)
 
@@ -237,7 +242,9 @@ class _Reader:
         return value
 
     def choice(self, name: str, options: type[_E], doubt: _E) -> _E:
-        """Read an enum; a value this version does not know becomes ``doubt``, the one that protects."""
+        """Read an enum; one left out, or not known to this version, becomes ``doubt``, which protects."""
+        if name not in self.data:
+            return doubt
         try:
             return options(self.text(name))
         except ValueError as error:

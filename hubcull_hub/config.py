@@ -1,0 +1,321 @@
+"""Options, wherever they come from, to frozen `Settings`. All validation is here, at the start.
+
+Every option is a trait of `Hubcull`: set by ``--option=value``, or by ``c.Hubcull.option`` in a config file;
+the command line wins. What is not understood is an error that names it, never ignored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from traitlets import Bool, Enum, Float, Int, TraitError, TraitType, Unicode
+from traitlets.config import Configurable
+from traitlets.config.loader import Config, PyFileConfigLoader
+
+from hubcull_hub.model import Limits, Policy
+
+DEFAULT_CONFIG_FILE = "hubcull_config.py"
+DEFAULT_PREFIX = "/services/hubcull/"
+DEFAULT_BIND = "127.0.0.1:10101"
+
+
+class ConfigError(Exception):
+    """Options that can not be used; the text names the key, the value and the remedy."""
+
+
+class Hubcull(Configurable):
+    """The options of the service. Durations are seconds."""
+
+    timeout = Float(600, min=1, help="Seconds of idleness after which a server is stopped.").tag(
+        config=True, expected="seconds, 1 or more"
+    )
+    cull_every = Float(
+        0,
+        min=0,
+        help="Seconds between two cycles, in which idle servers are stopped; 0 means half of the timeout.",
+    ).tag(config=True, expected="seconds, or 0 for half of the timeout")
+    max_age = Float(
+        0,
+        min=0,
+        help="Seconds after its start at which a server is stopped even if it is in use; 0 means never.",
+    ).tag(config=True, expected="seconds, or 0 for never")
+    max_busy = Float(
+        72 * 3600,
+        min=0,
+        help="Seconds for which one piece of work (a cell, a job in a terminal) keeps its server at most;"
+        " 0 means for ever. 72 h lets a run over a weekend finish.",
+    ).tag(config=True, expected="seconds, or 0 for no limit")
+    silence_limit = Float(
+        24 * 3600,
+        min=0,
+        help="Seconds for which a server that stopped reporting is held; then last_activity decides."
+        " Only time in which reports of other servers arrived is counted.",
+    ).tag(config=True, expected="seconds, 0 or more")
+    visible_tab_grace = Float(
+        3600,
+        min=0,
+        help="Seconds for which a visible browser tab, without any other activity, keeps its server;"
+        " 0 means that a visible tab counts for nothing.",
+    ).tag(config=True, expected="seconds, or 0 for off")
+    warm_up = Float(
+        660,
+        min=0,
+        help="Seconds for which the service, the Hub and the server must have been up before a server that"
+        " does not report is judged by the Hub's last_activity. More than two of the longest report"
+        " intervals (300 s), so that nobody who is about to report is taken for one that can not.",
+    ).tag(config=True, expected="seconds, 0 or more")
+    concurrency = Int(10, min=0, help="How many servers are being stopped at once; 0 means no bound.").tag(
+        config=True, expected="a whole number, 0 or more"
+    )
+    stops_per_cycle = Int(
+        0, min=0, help="How many stops one cycle may begin at most; 0 means no limit. The rest waits."
+    ).tag(config=True, expected="a whole number, 0 or more")
+    dry_run = Bool(False, help="Do everything but the last call, and say what would be stopped.").tag(
+        config=True, expected="true or false"
+    )
+    api_page_size = Int(
+        200,
+        min=0,
+        help="How many users to list in one request to the Hub; 0 means the Hub's own default. Large pages"
+        " cost the Hub less in all.",
+    ).tag(config=True, expected="a whole number, 0 or more")
+    url = Unicode(
+        "", help="URL of the Hub's REST API; empty means the environment's JUPYTERHUB_API_URL."
+    ).tag(config=True, expected="a URL such as http://127.0.0.1:8081/hub/api")
+    bind = Unicode(
+        "",
+        help="Address and port to listen on, such as 0.0.0.0:10101; empty means those of the service's url in"
+        " the Hub's configuration.",
+    ).tag(config=True, expected="ADDRESS:PORT, such as 0.0.0.0:10101")
+    database_url = Unicode(
+        "sqlite:///hubcull.sqlite",
+        help="SQLAlchemy URL of the database for evidence and decisions; a relative SQLite path is below the"
+        " working directory.",
+    ).tag(config=True, expected="an SQLAlchemy URL such as sqlite:////srv/hubcull/hubcull.sqlite")
+    log_level = Enum(
+        ["DEBUG", "INFO", "WARNING", "ERROR"], "INFO", help="How much to log: DEBUG, INFO, WARNING or ERROR."
+    ).tag(config=True, expected="DEBUG, INFO, WARNING or ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the service runs with; nothing here changes while it runs.
+
+    ``bind`` is None for a managed service without ``url``: it opens no port. Times in seconds.
+    """
+
+    policy: Policy
+    limits: Limits
+    cull_every: float
+    concurrency: int
+    api_page_size: int
+    api_url: str
+    token: str
+    bind: tuple[str, int] | None
+    prefix: str
+    database_url: str
+    log_level: str
+    request_timeout: float
+    managed: bool
+
+    def __repr__(self) -> str:
+        """Leave the token out, for a token never appears in a log."""
+        return f"Settings(policy={self.policy}, limits={self.limits}, cull_every={self.cull_every})"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``serve``: one option a trait, with its help and default."""
+    parser = _Parser(
+        prog="hubcull serve",
+        description="Run the service: take reports, decide, and stop what is idle.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE", help=f"config file (default: {DEFAULT_CONFIG_FILE})")
+    for name, trait in sorted(_traits().items()):
+        bare = {"nargs": "?", "const": "true"} if isinstance(trait, Bool) else {}
+        text = f"{trait.help} Default: {trait.default()!r}".replace("%", "%%")
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=text, metavar="VALUE", **bare)  # type: ignore[arg-type]
+    return parser
+
+
+def load(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
+    """Read options and environment into settings.
+
+    Raises:
+        ConfigError: when anything can not be used.
+
+    """
+    given, unknown = make_parser().parse_known_args([_dashed(arg) for arg in argv])
+    if unknown:
+        raise ConfigError(_unknown_option(unknown[0]))
+    values = _from_file(given.config)
+    for name in _traits():
+        text = getattr(given, name)
+        if text is not None:
+            values[name] = _from_text(name, text)
+    options = _checked(values)
+    return _settings(options, env)
+
+
+def _traits() -> dict[str, TraitType[Any, Any]]:
+    return Hubcull.class_traits(config=True)
+
+
+def _dashed(arg: str) -> str:
+    """Take ``--cull_every=60`` for ``--cull-every=60``: both dialects are in use."""
+    if not arg.startswith("--"):
+        return arg
+    name, equals, value = arg.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def _unknown_option(arg: str) -> str:
+    name = arg.partition("=")[0]
+    known = [f"--{trait.replace('_', '-')}" for trait in _traits()] + ["--config"]
+    return f"unknown option {name}{_suggest(name, known)}"
+
+
+def _suggest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known are: {', '.join(sorted(known))}"
+
+
+def _from_text(name: str, text: str) -> Any:
+    trait = _traits()[name]
+    try:
+        if isinstance(trait, Bool):
+            return _to_bool(text)
+        return trait.from_string(text)
+    except (ValueError, TraitError) as error:
+        raise ConfigError(_unusable(name, text, "on the command line")) from error
+
+
+def _to_bool(text: str) -> bool:
+    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in known:
+        raise ValueError(text)
+    return known[text.lower()]
+
+
+def _unusable(name: str, value: object, where: str) -> str:
+    shown = "(not shown)" if name == "database_url" else repr(value)
+    return f"{name} = {shown} {where} can not be used; give {_traits()[name].metadata['expected']}"
+
+
+def _from_file(path: str | None) -> dict[str, Any]:
+    """Read ``c.Hubcull.*`` from a config file; one that was named must be there."""
+    file = Path(path or DEFAULT_CONFIG_FILE)
+    if not file.is_file():
+        if path is None:
+            return {}
+        raise ConfigError(f"config = {path!r}: there is no such file; name one that exists")
+    try:
+        found: Config = PyFileConfigLoader(file.name, str(file.parent.absolute())).load_config()
+    except Exception as error:  # the file is the operator's own Python
+        raise ConfigError(
+            f"config = {str(file)!r} can not be run: {type(error).__name__}: {error}"
+        ) from error
+    for section in found:
+        if section != "Hubcull":
+            hint = _suggest(section, ["Hubcull"])
+            raise ConfigError(f"c.{section} in {file} is not understood{hint}")
+    values = dict(found.get("Hubcull", {}))
+    for name in values:
+        if name not in _traits():
+            raise ConfigError(f"c.Hubcull.{name} in {file} is not an option{_suggest(name, list(_traits()))}")
+    return values
+
+
+def _checked(values: Mapping[str, Any]) -> Hubcull:
+    """Set every value on the traits, which check type and range."""
+    options = Hubcull()
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(_unusable(name, value, "in the options"))
+        try:
+            setattr(options, name, value)
+        except TraitError as error:
+            raise ConfigError(_unusable(name, value, "in the options")) from error
+    return options
+
+
+def _settings(options: Hubcull, env: Mapping[str, str]) -> Settings:
+    managed = "JUPYTERHUB_SERVICE_NAME" in env
+    return Settings(
+        policy=Policy(
+            timeout=options.timeout,
+            max_age=options.max_age,
+            max_busy=options.max_busy,
+            silence_limit=options.silence_limit,
+            visible_tab_grace=options.visible_tab_grace,
+            warm_up=options.warm_up,
+        ),
+        limits=Limits(stops=options.stops_per_cycle, dry_run=options.dry_run),
+        cull_every=options.cull_every or max(1.0, options.timeout // 2),
+        concurrency=options.concurrency,
+        api_page_size=options.api_page_size,
+        api_url=_required(options.url or env.get("JUPYTERHUB_API_URL", ""), "url", "JUPYTERHUB_API_URL"),
+        token=_required(env.get("JUPYTERHUB_API_TOKEN", ""), "token", "JUPYTERHUB_API_TOKEN"),
+        bind=_bind(options.bind, env, managed=managed),
+        prefix=env.get("JUPYTERHUB_SERVICE_PREFIX") or DEFAULT_PREFIX,
+        database_url=options.database_url,
+        log_level=options.log_level,
+        request_timeout=_request_timeout(env),
+        managed=managed,
+    )
+
+
+def _required(value: str, name: str, variable: str) -> str:
+    if not value:
+        remedy = f"run it as a service of the Hub, or set {variable} in the environment"
+        raise ConfigError(f"{name} = '': not given; {remedy}")
+    return value
+
+
+def _request_timeout(env: Mapping[str, str]) -> float:
+    text = env.get("JUPYTERHUB_REQUEST_TIMEOUT") or "60"
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"JUPYTERHUB_REQUEST_TIMEOUT = {text!r} in the environment can not be used; give seconds"
+        ) from error
+
+
+def _bind(option: str, env: Mapping[str, str], *, managed: bool) -> tuple[str, int] | None:
+    """Return where to listen: as told, or at the url that the Hub was given for us, or not at all."""
+    service_url = env.get("JUPYTERHUB_SERVICE_URL", "")
+    if not option and managed and not service_url:
+        return None
+    text = option or urlsplit(service_url).netloc or DEFAULT_BIND
+    try:
+        parts = urlsplit(f"//{text}")
+        if parts.hostname and parts.port is not None:
+            return parts.hostname, parts.port
+    except ValueError:
+        logging.getLogger(__name__).debug("no port in %r", text)
+    raise ConfigError(_unusable("bind", text, "in the options" if option else "in the service's url"))
+
+
+def fallback_bind(argv: Sequence[str], env: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return where a service with broken options listens, so that the Hub's check finds it: never raises."""
+    option = next((a.partition("=")[2] for a in map(_dashed, argv) if a.startswith("--bind=")), "")
+    for candidate in (option, ""):
+        try:
+            return _bind(candidate, env, managed=True)
+        except ConfigError:
+            continue
+    return None

@@ -1,0 +1,291 @@
+"""Take reports: prove the reporter, read the wire, keep the evidence, answer with the verdict.
+
+The only place that turns wire messages into the service's own words, and so the seam between versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+from hubcull_hub.hub_api import HubError
+from hubcull_hub.identity import Entry, Rejection, TokenBook
+from hubcull_hub.model import (
+    Clock,
+    Instant,
+    Policy,
+    Reason,
+    Received,
+    ServerKey,
+    ServerState,
+    Signal,
+    SourceFault,
+    Verdict,
+)
+from hubcull_hub.policy import decide, report_interval, seconds_since
+from hubcull_hub.sight import Sight
+from hubcull_hub.standing import age_carried, carry
+from hubcull_hub.store import Store
+from hubcull_server_ext import wire
+
+log = logging.getLogger(__name__)
+
+STRONG_SOURCES = ("kernels", "terminals", "requests", "foreign")
+"""Sources without which idleness is not known; a report that lacks one is in doubt."""
+
+ASK_AGAIN = 10.0
+"""Seconds for which the Hub is not asked again about a server it did not list, or that was not ready."""
+
+UNLISTED_KEPT = 10_000
+
+
+class Refused(Exception):  # noqa: N818 - an answer to the reporter, not a fault of ours
+    """A report that is not taken: the HTTP status and the refusal to send."""
+
+    def __init__(self, status: int, code: str, message: str, retry_in: float = 60.0) -> None:
+        super().__init__(message)
+        self.status, self.refusal = status, wire.Refusal(code, message, retry_in)
+
+
+class ReadsUsers(Protocol):
+    """What ingest needs of the Hub."""
+
+    async def read_user(self, name: str) -> list[ServerState]:
+        """Return a user's running servers."""
+
+
+class Ingest:
+    """Takes reports, one call of `accept` each."""
+
+    def __init__(
+        self,
+        book: TokenBook,
+        hub: ReadsUsers,
+        store: Store,
+        sight: Sight,
+        policy: Policy,
+        now: Callable[[], Instant],
+    ) -> None:
+        self._book, self._hub, self._store = book, hub, store
+        self._sight, self._policy, self._now = sight, policy, now
+        self._asked: dict[ServerKey, float] = {}
+        self._asking: dict[str, asyncio.Future[None]] = {}
+        self.refused: dict[str, int] = {}
+        """How many reports were refused, by code."""
+
+    async def accept(self, token: str, body: object) -> wire.Reply:
+        """Take one report and return the reply.
+
+        Args:
+            token: as sent; it proves which server this is.
+            body: the parsed JSON.
+
+        Raises:
+            Refused: when the report is not taken; nothing is remembered of it then.
+            HubError: when the Hub could not be asked about the token or the server.
+
+        """
+        try:
+            return await self._accept(token, body)
+        except Refused as refused:
+            code = refused.refusal.code
+            self.refused[code] = self.refused.get(code, 0) + 1
+            raise
+
+    async def _accept(self, token: str, body: object) -> wire.Reply:
+        asked = self._now()
+        entry = await self._look(token, asked)
+        key = _key_of(entry)
+        report = self._read(body, key)
+        server, started = await self._server(key, entry, report.uptime)
+        if entry.started is not None and entry.started != started:
+            entry = await self._look(token, asked, fresh=True)
+        previous = self._store.report(key, started)
+        if previous is not None and _suspicious(previous, report) and entry.checked_at < asked.mono:
+            entry = await self._look(token, asked, fresh=True)
+        self._book.bind(token, started)
+        now = self._now()
+        self._sight.report_came(now)
+        if previous is not None and _already_had(previous, report):
+            return self._reply(self._decide(server, now), now)
+        received = self._received(report, started, previous, now)
+        received = replace(received, validated=entry.checked_at >= asked.mono)
+        self._store.put_report(key, received)
+        verdict = self._decide(server, now)
+        if verdict.reason is Reason.UNCONFIRMED:
+            verdict = await self._validate(token, server, received, now)
+        return self._reply(verdict, now)
+
+    async def _validate(self, token: str, server: ServerState, received: Received, now: Instant) -> Verdict:
+        """Check the token of a report that may lead to a stop; until then the report can not."""
+        await self._look(token, now, fresh=True)
+        if self._store.report(server.key, received.started) is received:
+            self._store.put_report(server.key, replace(received, validated=True))
+        return self._decide(server, now)
+
+    async def _look(self, token: str, now: Instant, *, fresh: bool = False) -> Entry:
+        """Look a token up, and turn a rejection into a refusal."""
+        entry = await self._book.look(token, now.mono, fresh=fresh)
+        rejection = entry.proof_or_rejection
+        if isinstance(rejection, Rejection):
+            if rejection.user is not None:
+                log.warning("a report for user %s proves no server: %s", rejection.user, rejection.message)
+                self._store.mark_unproven(rejection.user, now)
+            raise Refused(403, rejection.code.value, rejection.message)
+        return entry
+
+    def _read(self, body: object, key: ServerKey) -> wire.Report:
+        """Read the wire; the server it claims to be must be the one the token proves."""
+        try:
+            report = wire.report_from_json(body)
+        except wire.InvalidMessageError as error:
+            log.warning("a report of %s can not be read: %s", key, error)
+            raise Refused(400, "unreadable", f"the report can not be read: {error}") from error
+        if ServerKey.parse(report.server) != key:
+            message = f"the token is that of {key}, the report speaks for {report.server!r}"
+            raise Refused(403, "another-server", message)
+        return report
+
+    async def _server(self, key: ServerKey, entry: Entry, uptime: float) -> tuple[ServerState, datetime]:
+        """Return the server as the Hub lists it, asking for it where what we know may be too old.
+
+        That is: when it is unknown or was not ready, and when its process, or the token's first use, is
+        younger than our knowledge, which may then be of an earlier incarnation.
+        """
+        now = self._now()
+        server = self._store.servers.get(key)
+        stale = entry.started is None and uptime < now.mono - self._store.read_at(key)
+        if server is None or not server.ready or stale:
+            await self._ask(key, now)
+            server = self._store.servers.get(key)
+        if server is None or server.started is None:
+            message = f"the Hub does not list {key} as running"
+            raise Refused(404, "not-listed", message, retry_in=ASK_AGAIN)
+        return server, server.started
+
+    async def _ask(self, key: ServerKey, now: Instant) -> None:
+        """Read one user's servers from the Hub, at most once in `ASK_AGAIN`, and once for all who wait."""
+        asking = self._asking.get(key.user)
+        if asking is not None:
+            await asyncio.shield(asking)
+            return
+        if now.mono - self._asked.get(key, float("-inf")) < ASK_AGAIN and key not in self._store.servers:
+            return
+        self._asking[key.user] = done = asyncio.get_running_loop().create_future()
+        try:
+            servers = await self._hub.read_user(key.user)
+        except HubError as error:
+            done.set_exception(error)
+            done.exception()  # read, so that nobody is told it was not
+            raise
+        except BaseException:
+            done.cancel()
+            raise
+        else:
+            done.set_result(None)
+        finally:
+            del self._asking[key.user]
+        self._take(key, servers)
+
+    def _take(self, key: ServerKey, servers: list[ServerState]) -> None:
+        moment = self._now()
+        if len(self._asked) > UNLISTED_KEPT:
+            self._asked.clear()
+        self._asked[key] = moment.mono
+        for server in servers:
+            self._store.put_server(server, moment, self._sight.heard)
+        if key not in {server.key for server in servers}:
+            self._store.drop_server(key)
+
+    def _received(
+        self, report: wire.Report, started: datetime, previous: Received | None, now: Instant
+    ) -> Received:
+        """Turn a report into evidence, with what earlier runs of the same incarnation still prove."""
+        carried: tuple[Signal, ...] = ()
+        if previous is not None:
+            elapsed = seconds_since(previous, now)
+            same_run = previous.boot_id == report.boot_id
+            carried = age_carried(previous, elapsed) if same_run else carry(previous, report.uptime, elapsed)
+        return Received(
+            started=started,
+            boot_id=report.boot_id,
+            sequence=report.sequence,
+            uptime=report.uptime,
+            utc=now.utc,
+            mono=now.mono,
+            interval=report_interval(self._policy),
+            heard=self._sight.heard,
+            signals=tuple(_signal(s) for s in report.signals),
+            faults=_faults(report),
+            carried=carried,
+        )
+
+    def _decide(self, server: ServerState, now: Instant) -> Verdict:
+        return decide(self._store.evidence(server, self._sight.watch(), now), self._policy, now)
+
+    def _reply(self, verdict: Verdict, now: Instant) -> wire.Reply:
+        left = None if verdict.deadline is None else (verdict.deadline - now.utc).total_seconds()
+        return wire.Reply(
+            state=verdict.action.value,
+            reason=verdict.reason.value,
+            text=verdict.text,
+            rule=verdict.rule,
+            report_in=report_interval(self._policy),
+            deadline_in=None if left is None else max(0.0, left),
+        )
+
+
+def _key_of(entry: Entry) -> ServerKey:
+    proof = entry.proof_or_rejection
+    assert not isinstance(proof, Rejection)  # noqa: S101 - `_look` has refused those
+    return proof.key
+
+
+def _suspicious(previous: Received, report: wire.Report) -> bool:
+    """Tell whether a report does not simply continue the last one: then its token is checked again.
+
+    A revoked token in other hands shows itself so, and a server whose process began anew costs one check.
+    """
+    return previous.boot_id != report.boot_id or report.sequence <= previous.sequence
+
+
+def _already_had(previous: Received, report: wire.Report) -> bool:
+    """Tell whether a report is a repetition, or was overtaken on its way: it must not replace a newer one."""
+    return previous.boot_id == report.boot_id and report.sequence <= previous.sequence
+
+
+_CLOCKS = {clock.value: clock for clock in Clock}
+
+
+def _signal(signal: wire.Signal) -> Signal:
+    return Signal(
+        kind=signal.kind,
+        source=signal.source,
+        clock=_CLOCKS[signal.clock.value],
+        age=signal.age,
+        going_on_for=signal.going_on_for,
+        ended_ago=signal.ended_ago,
+        lasted=signal.lasted,
+        label=signal.label,
+        count=signal.count,
+        actor=signal.actor,
+        strong=signal.strength is wire.Strength.STRONG,
+    )
+
+
+def _faults(report: wire.Report) -> tuple[SourceFault, ...]:
+    """Return the strong sources that could not be read; one that is not even named is as good as failed."""
+    named = {source.name: source for source in report.sources}
+    faults = [
+        SourceFault(name, report.uptime, "not in the report") for name in STRONG_SOURCES if name not in named
+    ]
+    faults.extend(
+        SourceFault(source.name, source.failed_for or 0.0, source.detail or "")
+        for source in report.sources
+        if source.health is wire.Health.FAILED
+    )
+    return tuple(faults)

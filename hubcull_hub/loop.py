@@ -1,0 +1,174 @@
+"""The cycle: list now and then, decide on every server, plan, begin the stops. The stages meet only here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+from hubcull_hub.executor import Executor
+from hubcull_hub.fitness import Features, Owner, unfitness
+from hubcull_hub.hub_api import HubError
+from hubcull_hub.model import (
+    Action,
+    Basis,
+    CycleReport,
+    Instant,
+    Limits,
+    Policy,
+    Result,
+    ServerState,
+    Verdict,
+)
+from hubcull_hub.plan import plan
+from hubcull_hub.policy import decide
+from hubcull_hub.sight import Sight
+from hubcull_hub.store import Store
+
+log = logging.getLogger(__name__)
+
+OVER = frozenset({Result.STOPPED, Result.GONE})
+"""Results after which the server is known not to run any more."""
+
+
+class Hub(Owner, Protocol):
+    """What the cycle needs of the Hub."""
+
+    async def list_servers(self) -> list[ServerState]:
+        """Return all ready servers."""
+
+
+class Loop:
+    """Runs cycles. `last` is the newest report, which log, API and CLI read."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        store: Store,
+        sight: Sight,
+        executor: Executor,
+        policies: Policy,
+        *,
+        features: Features,
+        limits: Limits,
+        cull_every: float,
+    ) -> None:
+        self._hub, self._store, self._sight, self._executor = hub, store, sight, executor
+        self._policy, self._features, self._limits = policies, features, limits
+        self._cull_every = cull_every
+        self._listed: float | None = None
+        self._since: float | None = None
+        self._number = 0
+        self._problems: tuple[str, ...] = ()
+        self.last: CycleReport | None = None
+
+    async def run_cycle(self, now: Instant) -> CycleReport:
+        """Run one cycle at `now` and return its report; stops that it begins go on by themselves."""
+        self._sight.look(now)
+        outcomes = self._executor.take_outcomes()
+        for outcome in outcomes:
+            if outcome.result in OVER:
+                self._store.drop_server(outcome.verdict.key)
+        listed = await self._reconcile(now)
+        verdicts = self.verdicts(now)
+        planned = plan(verdicts, self._limits, self._executor.waiting(verdicts))
+        self._executor.start(planned)
+        self._number += 1
+        self.last = report = CycleReport(
+            number=self._number,
+            at=now,
+            verdicts=verdicts,
+            plan=planned,
+            outcomes=outcomes,
+            reporting=sum(v.basis is Basis.REPORT for v in verdicts),
+            without_extension=sum(v.basis is Basis.HUB for v in verdicts),
+            listed_now=listed,
+            problems=self._problems,
+        )
+        log.info("%s", summary(report))
+        return report
+
+    def verdicts(self, now: Instant) -> tuple[Verdict, ...]:
+        """Return the verdict on every server as of `now`."""
+        watch = self._sight.watch()
+        return tuple(
+            decide(self._store.evidence(server, watch, now), self._policy, now)
+            for server in self._store.servers.values()
+        )
+
+    async def run(self, now: Callable[[], Instant]) -> None:
+        """Run a cycle at once and then every `cull_every` seconds, until cancelled; cycles never overlap."""
+        while True:
+            begun = now()
+            try:
+                await self.run_cycle(begun)
+            except Exception:  # a fault of one cycle must not end the service; nothing is stopped by it
+                log.exception("a cycle failed")
+            spent = now().mono - begun.mono
+            await asyncio.sleep(max(0.1, self._cull_every - spent))
+
+    async def _reconcile(self, now: Instant) -> bool:
+        """List the Hub's servers when it is time; on any fault the view stays and the fault is a problem."""
+        if not self._due(now):
+            return False
+        try:
+            problems = await unfitness(self._hub, self._features)
+            self._say(tuple(p.text for p in problems))
+            fatal = [p.text for p in problems if p.stops_nothing]
+            self._sight.unfit = "; ".join(fatal) or None
+            if not any(p.lists_nothing for p in problems):
+                self._store.replace_servers(await self._hub.list_servers(), now, self._sight.heard)
+            self._listed = now.mono
+        except HubError as error:
+            log.warning("the servers could not be listed: %s", error)
+            self._problems = (f"the servers could not be listed: {error}",)
+            return False
+        return self._sight.unfit is None
+
+    def _say(self, problems: tuple[str, ...]) -> None:
+        """Log what is the matter when that changes; the cycle's line, the API and the prefix repeat it."""
+        for text in problems if problems != self._problems else ():
+            log.error("%s", text)
+        self._problems = problems
+
+    def _due(self, now: Instant) -> bool:
+        """Tell whether to list: at the start, after the Hub's, and every half of the shortest limit.
+
+        Listing 10,000 servers keeps the Hub's one thread busy for 5.5 s, so it is rare: reports and reads of
+        single servers keep the view fresh in between.
+        """
+        since = self._sight.watch().since
+        if self._sight.lost or self._since != since or self._sight.unfit is not None:
+            self._since = since
+            return True
+        if self._listed is None:
+            return True
+        shortest = min(self._policy.timeout, self._policy.max_age or self._policy.timeout)
+        return now.mono - self._listed >= max(self._cull_every, shortest / 2)
+
+
+def summary(report: CycleReport) -> str:
+    """Return the cycle's one log line."""
+    held = Counter(v.reason.value for v in report.verdicts if v.action is Action.HOLD)
+    results = Counter(o.result.value for o in report.outcomes)
+    deferred = Counter(why.value for _, why in report.plan.deferred)
+    parts = [
+        f"cycle={report.number}",
+        f"listed={len(report.verdicts)}",
+        f"reporting={report.reporting}",
+        f"without_extension={report.without_extension}",
+        f"held={_counts(held)}",
+        f"stopping={len(report.plan.stop)}",
+        f"deferred={_counts(deferred)}",
+        f"since_last={_counts(results)}",
+        f"problems={len(report.problems)}",
+    ]
+    return " ".join(parts)
+
+
+def _counts(counts: Counter[str]) -> str:
+    if not counts:
+        return "0"
+    return f"{sum(counts.values())}({','.join(f'{k}:{n}' for k, n in sorted(counts.items()))})"

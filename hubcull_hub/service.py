@@ -1,0 +1,206 @@
+"""The running service: puts the rooms together, keeps them going, and takes them down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from hubcull_hub import __version__, clock
+from hubcull_hub.config import Settings
+from hubcull_hub.confirm import make_confirm
+from hubcull_hub.database import Database
+from hubcull_hub.executor import Executor
+from hubcull_hub.fitness import Features
+from hubcull_hub.hub_api import HubApi
+from hubcull_hub.identity import TokenBook
+from hubcull_hub.ingest import Ingest
+from hubcull_hub.loop import Loop
+from hubcull_hub.sight import Sight
+from hubcull_hub.store import FLUSH_EVERY, Store
+from hubcull_hub.web.app import make_app, make_broken_app
+from hubcull_hub.web.context import Context
+
+log = logging.getLogger(__name__)
+
+DRAIN = 8.0
+"""Seconds for stops under way to end at a shutdown; Hubs before 6.0 kill a service 15 s after asking."""
+
+PARENT_EVERY = 1.0
+"""Seconds between two looks at the parent process."""
+
+PORT_FREED_IN = 10.0
+"""Seconds to wait for the port: an orphan of a killed Hub notices within `PARENT_EVERY` and frees it."""
+
+
+async def run(settings: Settings) -> None:
+    """Run the service until SIGINT, SIGTERM or, when managed, the death of the Hub.
+
+    Raises:
+        DatabaseError: when the database can not be opened; nothing has been listened to or stopped then.
+        OSError: when the port can not be listened on.
+
+    """
+    database = await asyncio.to_thread(Database.open, settings.database_url)
+    try:
+        async with _service(settings, database) as (context, executor):
+            app = make_app(context, settings.prefix)
+            async with _listening(app, settings.bind):
+                await _work(settings, context, executor)
+    finally:
+        await asyncio.to_thread(database.close)
+
+
+async def run_broken(error: str, bind: tuple[str, int], every: float = 60.0) -> None:
+    """Answer the Hub's check and every reporter with what is wrong, and log it again now and then."""
+    async with _listening(make_broken_app(error), bind):
+        stop = _stop_event()
+        async with _tasks(_watch_parent(stop), _repeat(error, every)):
+            await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def _service(settings: Settings, database: Database) -> AsyncIterator[tuple[Context, Executor]]:
+    """Build the rooms from the inside out, and close them the other way round."""
+    store = Store(database)
+    sight = Sight(clock.now(), heard=await store.load())
+    async with HubApi(
+        settings.api_url,
+        settings.token,
+        time_limit=settings.request_timeout,
+        page_size=settings.api_page_size,
+        on_answer=lambda: sight.hub_answered(clock.now()),
+        on_lost=sight.hub_lost,
+    ) as hub:
+        book = TokenBook(hub)
+        executor = Executor(
+            hub,
+            store,
+            make_confirm(hub, store, sight, settings.policy, clock.now),
+            clock.now,
+            concurrency=settings.concurrency,
+            dry_run=settings.limits.dry_run,
+            back_off=settings.cull_every,
+        )
+        loop = Loop(
+            hub,
+            store,
+            sight,
+            executor,
+            settings.policy,
+            features=Features(dry_run=settings.limits.dry_run),
+            limits=settings.limits,
+            cull_every=settings.cull_every,
+        )
+        ingest = Ingest(book, hub, store, sight, settings.policy, clock.now)
+        context = Context(
+            version=__version__,
+            hub=hub,
+            store=store,
+            sight=sight,
+            ingest=ingest,
+            loop=loop,
+            now=clock.now,
+            cull_every=settings.cull_every,
+            dry_run=settings.limits.dry_run,
+        )
+        try:
+            yield context, executor
+        finally:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(executor.drain(), DRAIN)
+            await executor.close()
+            await book.close()
+            await store.flush(sight.heard)
+
+
+async def _work(settings: Settings, context: Context, executor: Executor) -> None:
+    """Run the cycles and the small chores until something asks for the end."""
+    log.info("hubcull %s: %s", __version__, settings)
+    stop = _stop_event()
+    chores = [context.loop.run(clock.now), _flush(context.store, context.sight)]
+    if settings.managed:
+        chores.append(_watch_parent(stop))
+    async with _tasks(*chores):
+        await context.store.prune(clock.now())
+        await stop.wait()
+    log.info("stopping; %s", "waiting for stops under way" if executor.waiting(()) else "nothing under way")
+
+
+@contextlib.asynccontextmanager
+async def _tasks(*chores: object) -> AsyncIterator[None]:
+    tasks = [asyncio.ensure_future(chore) for chore in chores]  # type: ignore[call-overload]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _listening(app: web.Application, bind: tuple[str, int] | None) -> AsyncIterator[None]:
+    if bind is None:
+        log.info("no url in the service's entry: no port is opened; servers are judged by last_activity")
+        yield
+        return
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await _start_site(runner, bind)
+        log.info("listening on %s:%d", *bind)
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _start_site(runner: web.AppRunner, bind: tuple[str, int]) -> None:
+    """Listen, waiting a little for a port that is about to be freed."""
+    deadline = clock.now().mono + PORT_FREED_IN
+    while True:
+        try:
+            await web.TCPSite(runner, *bind).start()
+        except OSError:
+            if clock.now().mono > deadline:
+                raise
+            await asyncio.sleep(0.5)
+        else:
+            return
+
+
+def _stop_event() -> asyncio.Event:
+    """Return an event that SIGINT and SIGTERM set; the Hub sends the first, then the second."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _watch_parent(stop: asyncio.Event) -> None:
+    """End with the Hub: after a SIGKILL of it an orphan would hold the port of its successor."""
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110 - no event tells of a parent's death
+        await asyncio.sleep(PARENT_EVERY)
+    log.warning("the Hub that started this service is gone; ending")
+    stop.set()
+
+
+async def _flush(store: Store, sight: Sight) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_EVERY)
+        try:
+            await store.flush(sight.heard)
+        except Exception:  # evidence stays in memory and is written with the next flush
+            log.exception("writing evidence failed")
+
+
+async def _repeat(error: str, every: float) -> None:
+    while True:
+        log.error("nothing is stopped: %s", error)
+        await asyncio.sleep(every)

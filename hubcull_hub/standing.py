@@ -1,0 +1,146 @@
+"""What a report is worth under a policy: pure arithmetic over signals, no `now`.
+
+All durations are as of the report's receipt, so a standing is computed once for a report and stays true;
+`policy` adds the time since.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+from hubcull_hub.model import Clock, Policy, Reason, Received, Signal
+
+VISIBLE_TAB = "visible_tab"
+"""The one kind of signal with a rule of its own; see `_in_words_of_tab`."""
+
+
+class Standing(NamedTuple):
+    """How a server stood when its report came in.
+
+    ``ends``: seconds after the receipt at which the last protection ends, negative when it had ended before,
+    infinite for work without a cap. ``idle``: seconds, the smaller of the two clocks. The rest names the
+    signal that protects longest; ``template`` and ``args`` are the words for it (see `Verdict.text`).
+    """
+
+    ends: float
+    idle: float
+    reason: Reason
+    source: str
+    template: str
+    args: tuple[str | float, ...]
+
+
+def standing(report: Received, policy: Policy) -> Standing:
+    """Return what the facts of a report protect, until when, and which of them does.
+
+    The start of the server is a fact too: whoever has just started one has not left it.
+    """
+    idle = (report.utc - report.started).total_seconds()
+    ends, last = policy.timeout - idle, None
+    tab: Signal | None = None
+    for signal in report.signals + report.carried:
+        if signal.clock is Clock.NONE:
+            continue
+        if signal.kind == VISIBLE_TAB:
+            tab = signal if tab is None or (signal.age or 0.0) < (tab.age or 0.0) else tab
+            continue
+        signal_idle, signal_ends = _worth(signal, policy)
+        idle = min(idle, signal_idle)
+        if signal_ends > ends:
+            ends, last = signal_ends, signal
+    if tab is not None:
+        tab_ends = min(policy.timeout - (tab.age or 0.0), policy.visible_tab_grace - idle)
+        if policy.visible_tab_grace and tab_ends > ends:
+            return _in_words_of_tab(tab, tab_ends, idle)
+    return _in_words(last, ends, idle, report)
+
+
+def _worth(signal: Signal, policy: Policy) -> tuple[float, float]:
+    """Return (idle, ends) of one signal, infinite and minus infinite where it says nothing.
+
+    Work counts up to ``max_busy``: one that goes on longer, or lasted longer, ended there for us.
+    """
+    if signal.going_on_for is not None:
+        over = signal.going_on_for - policy.max_busy if policy.max_busy else -math.inf
+        return max(0.0, over), policy.timeout - over
+    idle = signal.age
+    if signal.ended_ago is not None:
+        over = (signal.lasted or 0.0) - policy.max_busy if policy.max_busy else 0.0
+        idle = signal.ended_ago + max(0.0, over)
+    return (math.inf, -math.inf) if idle is None else (idle, policy.timeout - idle)
+
+
+def _in_words(signal: Signal | None, ends: float, idle: float, report: Received) -> Standing:
+    """Name the signal that protects longest; None stands for the start of the server."""
+    if signal is None:
+        age = (report.utc - report.started).total_seconds()
+        words = "started {} before its last report"
+        return Standing(ends, idle, Reason.STARTED, "started", words, (age,))
+    what, source = signal.label or signal.kind, signal.source
+    if signal.going_on_for is not None:
+        words = "{} in {} going on for {}"
+        return Standing(ends, idle, Reason.BUSY, source, words, (what, source, signal.going_on_for))
+    if signal.ended_ago is not None:
+        words = "{} in {} ended {} before the report"
+        return Standing(ends, idle, Reason.WORKED, source, words, (what, source, signal.ended_ago))
+    words = "{} in {} {} before the report"
+    return Standing(ends, idle, Reason.ACTIVE, source, words, (what, source, signal.age or 0.0))
+
+
+def _in_words_of_tab(tab: Signal, ends: float, idle: float) -> Standing:
+    """Name a visible tab, whose polls protect like presence, but for ``visible_tab_grace`` in all at most.
+
+    A person who only reads leaves no other trace, and a forgotten tab must not live for ever: so the grace
+    counts from the last real activity, and a tab that is hidden has the ordinary timeout left at most.
+    """
+    words = "a visible tab polled {} before the report, and nothing else happened for {}"
+    return Standing(ends, idle, Reason.READING, tab.source, words, (tab.age or 0.0, idle))
+
+
+def carry(earlier: Received, uptime: float, elapsed: float) -> tuple[Signal, ...]:
+    """Return what an earlier run of the same incarnation still proves, aged to a new run's report.
+
+    A new ``boot_id`` under the same ``started`` means that only the process began anew: what was seen before
+    goes on ageing. Work that was under way ended when the new process began, at the latest.
+
+    Args:
+        earlier: the last report of the earlier run.
+        uptime: of the new run at its report (s).
+        elapsed: between the two receipts (s, >= 0).
+
+    """
+    signals = (_aged(s, elapsed) for s in (*earlier.signals, *earlier.carried) if s.clock is not Clock.NONE)
+    return _newest(_ended(s, min(uptime, elapsed)) for s in signals)
+
+
+def age_carried(earlier: Received, elapsed: float) -> tuple[Signal, ...]:
+    """Return what `earlier` had carried, ``elapsed`` seconds older, for the next report of the same run."""
+    return tuple(_aged(s, elapsed) for s in earlier.carried)
+
+
+def _aged(signal: Signal, elapsed: float) -> Signal:
+    if signal.going_on_for is not None:
+        return replace(signal, going_on_for=signal.going_on_for + elapsed)
+    if signal.ended_ago is not None:
+        return replace(signal, ended_ago=signal.ended_ago + elapsed)
+    return signal if signal.age is None else replace(signal, age=signal.age + elapsed)
+
+
+def _ended(signal: Signal, ago: float) -> Signal:
+    if signal.going_on_for is None:
+        return signal
+    lasted = max(0.0, signal.going_on_for - ago)
+    return replace(signal, going_on_for=None, ended_ago=ago, lasted=lasted)
+
+
+def _newest(signals: Iterable[Signal]) -> tuple[Signal, ...]:
+    """Keep the newest signal of each kind, so that restarts in a row do not pile up."""
+    best: dict[str, tuple[float, Signal]] = {}
+    for signal in signals:
+        age = signal.age if signal.ended_ago is None else signal.ended_ago
+        if age is not None and (signal.kind not in best or age < best[signal.kind][0]):
+            best[signal.kind] = (age, signal)
+    return tuple(signal for _, signal in best.values())

@@ -1,0 +1,1 @@
+"""Parts against real sockets and files, with the rest of the world made up."""

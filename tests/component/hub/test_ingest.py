@@ -1,0 +1,340 @@
+"""Reports over real HTTP: who is believed, what is kept, what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from hubcull_hub.model import Action, Reason, ServerKey
+from tests.component.hub.fake_hub import Fault, server_token, service_token
+from tests.component.hub.world import PREFIX, World, post, pressed, running, world
+
+ALICE = ServerKey("alice", "")
+
+
+def run(scenario: Any) -> None:
+    """Run a coroutine function on a loop of its own."""
+    asyncio.run(scenario())
+
+
+def test_a_report_is_kept_and_answered_with_the_verdict() -> None:
+    """State, reason, the next report and the deadline, in seconds."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            async with w.web() as client:
+                status, reply = await post(client, token, w.body("alice/", running(60)))
+            assert status == 200
+            assert (reply["service"], reply["state"], reply["reason"]) == ("hubcull", "keep", "busy")
+            assert reply["report_in"] == 150
+            assert reply["deadline_in"] == pytest.approx(72 * 3600 - 60 + 600)
+            assert w.verdict("alice").reason is Reason.BUSY
+
+    run(scenario)
+
+
+TOKENS: dict[str, tuple[dict[str, Any] | None, str]] = {
+    "junk": (None, "invalid-token"),
+    "browser": ({**server_token("alice"), "session_id": "s1"}, "not-a-server"),
+    "page": ({**server_token("alice"), "scopes": ["access:servers!server=alice/"]}, "not-a-server"),
+    "service": (service_token(), "not-a-server"),
+    "foreign": (server_token("bob"), "another-server"),
+    "another": (server_token("alice", "gpu"), "another-server"),
+    "hers": ({**server_token("alice"), "scopes": ["users:activity!user=alice"]}, "server-not-proven"),
+}
+
+
+@pytest.mark.parametrize(("model", "code"), TOKENS.values(), ids=TOKENS.keys())
+def test_other_tokens_are_refused_each_with_its_code(model: dict[str, Any] | None, code: str) -> None:
+    """Also while the server's own token is warm in the cache; what was known stays as it was."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            own = w.add("alice")
+            w.add("bob")
+            w.add("alice", "gpu")
+            if model is not None:
+                w.hub.tokens["other"] = model
+            async with w.web() as client:
+                assert (await post(client, own, w.body("alice/", running(60))))[0] == 200
+                status, refusal = await post(client, "other", w.body("alice/"))
+            assert (status, refusal["service"], refusal["code"]) == (403, "hubcull", code)
+            assert w.verdict("alice").reason is Reason.BUSY
+            assert w.ingest.refused == {code: 1}
+
+    run(scenario)
+
+
+def test_a_report_without_token_or_without_sense_is_refused() -> None:
+    """By code, as JSON that is recognisably ours."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            async with w.web() as client:
+                assert (await post(client, None, {}))[1]["code"] == "no-token"
+                status, refusal = await post(client, token, {**w.body("alice/"), "schema": 9})
+                assert (status, refusal["code"]) == (400, "unreadable")
+                assert "report.schema is 9; expected 1" in refusal["message"]
+                url = PREFIX + "api/v1/reports"
+                answer = await client.post(url, data=b"\xff{", headers={"Authorization": f"token {token}"})
+                assert (answer.status, (await answer.json())["code"]) == (400, "unreadable")
+                big = await client.post(url, data=b"x" * 300_000, headers={"Authorization": f"token {token}"})
+                assert big.status == 413
+
+    run(scenario)
+
+
+def test_a_revoked_token_is_refused_with_a_warm_cache() -> None:
+    """In other hands it does not continue the extension's run, so the Hub is asked; then it is out for all."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            async with w.web() as client:
+                assert (await post(client, token, w.body("alice/", running(60))))[0] == 200
+                del w.hub.tokens[token]
+                w.later(15)
+                status, refusal = await post(client, token, w.body("alice/", boot_id="thief"))
+                assert (status, refusal["code"]) == (403, "invalid-token")
+                status, _ = await post(client, token, w.body("alice/", running(75)))
+                assert status == 403
+            assert w.verdict("alice").reason is Reason.BUSY
+
+    run(scenario)
+
+
+def test_a_revoked_token_never_leads_to_a_stop() -> None:
+    """The report that would is checked with the Hub first, and refused; nothing of it is remembered."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            w.add("bob", idle=36_000)
+            async with w.web() as client:
+                assert (await post(client, token, w.body("alice/", pressed(5))))[0] == 200
+                del w.hub.tokens[token]
+                w.later(300)
+                assert (await post(client, token, w.body("alice/", pressed(5000))))[0] == 403
+            await w.cycle()
+            assert w.hub.is_running("alice")
+            assert not w.hub.is_running("bob"), "the idle server beside it was not stopped"
+
+    run(scenario)
+
+
+def test_an_idle_report_is_validated_once_and_then_stops_its_server() -> None:
+    """Two questions about the token in all: its first use, and the report that condemns."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            async with w.web() as client:
+                await post(client, token, w.body("alice/", pressed(5)))
+                for _ in range(3):
+                    w.later(150)
+                    await post(client, token, w.body("alice/", pressed(5)))
+                assert w.hub.count("GET", "/user") - w.hub.count("GET", "/users") <= 2
+                before = w.hub.count("GET", "/user") - w.hub.count("GET", "/users")
+                w.later(150)
+                _, reply = await post(client, token, w.body("alice/", pressed(700)))
+                assert reply["state"] == "cull"
+                after = w.hub.count("GET", "/user") - w.hub.count("GET", "/users")
+                assert after == before + 1
+            await w.cycle()
+            assert not w.hub.is_running("alice")
+
+    run(scenario)
+
+
+def test_a_server_the_hub_does_not_list_is_never_acted_on() -> None:
+    """Its token may still be good (a stop that failed): refused, asked about once, nothing stopped."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            w.hub.remove_server("alice")
+            async with w.web() as client:
+                for _ in range(5):
+                    status, refusal = await post(client, token, w.body("alice/"))
+                    assert (status, refusal["code"]) == (404, "not-listed")
+            assert w.hub.count("GET", "/users/alice") == 1
+            await w.cycle()
+            assert w.hub.count("DELETE") == 0
+
+    run(scenario)
+
+
+def test_a_new_server_is_known_by_its_first_report() -> None:
+    """The Hub is asked for that one user; no listing."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            await w.cycle()
+            listings = w.hub.count("GET", "/users?") + w.hub.count("GET", "/users")
+            token = w.add("carol", started_ago=5, idle=5)
+            async with w.web() as client:
+                status, _ = await post(client, token, w.body("carol/", pressed(1), uptime=4.0))
+            assert status == 200
+            assert w.hub.count("GET", "/users/carol") == 1
+            assert w.hub.count("GET", "/users") == listings + 1
+            assert w.verdict("carol").action is Action.KEEP
+
+    run(scenario)
+
+
+def test_a_server_restarted_since_the_listing_is_read_again() -> None:
+    """A process younger than our knowledge belongs to another incarnation: its evidence must not mix."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            old = w.add("alice")
+            async with w.web() as client:
+                await post(client, old, w.body("alice/", running(60)))
+                w.later(100)
+                new = w.add("alice", started_ago=20, idle=20)
+                await post(client, new, w.body("alice/", pressed(15), boot_id="new", uptime=15.0))
+            verdict = w.verdict("alice")
+            assert verdict.started == w.ago(20)
+            assert verdict.reason is not Reason.BUSY
+
+    run(scenario)
+
+
+def test_the_old_token_of_a_restarted_server_is_checked_again() -> None:
+    """A token is bound to the incarnation it was first seen with."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            old = w.add("alice")
+            async with w.web() as client:
+                await post(client, old, w.body("alice/", running(60)))
+                del w.hub.tokens[old]
+                w.later(100)
+                w.add("alice", started_ago=20, idle=20)
+                await w.loop.run_cycle(w.later(400))
+                status, _ = await post(client, old, w.body("alice/", running(160)))
+            assert status == 403
+
+    run(scenario)
+
+
+def test_a_process_that_began_anew_throws_nothing_away() -> None:
+    """A new boot_id under the same start: the keystroke of before goes on counting."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            async with w.web() as client:
+                await post(client, token, w.body("alice/", pressed(5)))
+                w.later(60)
+                fresh = w.body("alice/", pressed(30_000), boot_id="second", uptime=10.0)
+                _, reply = await post(client, token, fresh)
+                assert (reply["state"], reply["reason"]) == ("keep", "active")
+                assert reply["deadline_in"] == pytest.approx(600 - 65)
+                w.later(60)
+                _, reply = await post(client, token, w.body("alice/", pressed(30_060), boot_id="second"))
+                assert reply["deadline_in"] == pytest.approx(600 - 125)
+
+    run(scenario)
+
+
+def test_a_report_that_was_overtaken_does_not_replace_a_newer_one() -> None:
+    """Repetition and disorder do no harm."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            late = w.body("alice/", pressed(50_000))
+            async with w.web() as client:
+                await post(client, token, w.body("alice/", running(60)))
+                status, reply = await post(client, token, late)
+            assert (status, reply["reason"]) == (200, "busy")
+
+    run(scenario)
+
+
+def test_a_source_left_out_is_as_good_as_failed() -> None:
+    """Idleness is not known without it."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            body = w.body("alice/")
+            body["sources"] = [s for s in body["sources"] if s["name"] != "terminals"]
+            async with w.web() as client:
+                _, reply = await post(client, token, body)
+            assert (reply["state"], reply["reason"]) == ("hold", "source_failed")
+            assert "terminals" in reply["text"]
+
+    run(scenario)
+
+
+def test_a_user_who_proves_no_server_has_no_idle_server() -> None:
+    """Unknown, not without extension; for silence_limit at most. Others are judged as ever."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            w.add("alice")
+            w.add("bob")
+            w.hub.tokens["t"] = {**server_token("alice"), "scopes": ["users:activity!user=alice"]}
+            async with w.web() as client:
+                assert (await post(client, "t", w.body("alice/")))[1]["code"] == "server-not-proven"
+            await w.cycle()
+            assert w.verdict("alice").reason is Reason.UNPROVEN
+            assert w.hub.is_running("alice")
+            assert not w.hub.is_running("bob")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("fault", [Fault(status=500), Fault(status=503), Fault(drop=True)])
+def test_a_hub_that_can_not_be_asked_refuses_nobody_for_good(fault: Fault) -> None:
+    """The report waits; the refusal says so and nothing is cached."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            w.hub.script("GET", "/user", fault, times=2)
+            async with w.web() as client:
+                status, refusal = await post(client, token, w.body("alice/"))
+                assert (status, refusal["code"]) == (503, "hub-unavailable")
+                assert (await post(client, token, w.body("alice/", pressed(1))))[0] in (200, 503)
+                assert (await post(client, token, w.body("alice/", pressed(1))))[0] == 200
+
+    run(scenario)
+
+
+def test_tokens_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever happens to them."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            caplog.set_level("DEBUG")
+            w.hub.script("GET", "/user", Fault(status=500))
+            async with w.web() as client:
+                for body in (w.body("alice/"), w.body("bob/"), {}, w.body("alice/")):
+                    await post(client, token, body)
+                await post(client, "junk-token", w.body("alice/"))
+            await w.cycle()
+            assert token not in caplog.text
+            assert "junk-token" not in caplog.text
+            assert w.hub.token not in caplog.text
+
+    run(scenario)
+
+
+def test_the_world_is_idle_by_default() -> None:
+    """The premise of all the above: whoever is not protected here is stopped."""
+
+    async def scenario() -> None:
+        async with world(servers=["dora"]) as w:
+            assert isinstance(w, World)
+            await w.cycle()
+            assert not w.hub.is_running("dora")
+
+    run(scenario)

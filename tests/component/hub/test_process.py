@@ -1,0 +1,261 @@
+"""The real process: ``python -m hubcull_hub`` and the ``hubcull`` commands, against a fake Hub."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hubcull_hub import cli
+from tests.component.hub.fake_hub import FakeHub, Fault, service_token
+
+
+@contextmanager
+def fake_hub() -> Iterator[tuple[FakeHub, str]]:
+    """Serve a fake Hub from a thread."""
+    hub, ready, done = FakeHub(), threading.Event(), threading.Event()
+    urls: list[str] = []
+
+    async def serve() -> None:
+        async with hub.serve() as url:
+            urls.append(url)
+            ready.set()
+            await asyncio.to_thread(done.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    ready.wait(10)
+    try:
+        yield hub, urls[0]
+    finally:
+        done.set()
+        thread.join()
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+class Service:
+    """A running service process."""
+
+    def __init__(self, tmp_path: Path, api_url: str, *options: str, managed: bool = True) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}/services/hubcull/"
+        env = {
+            "PATH": os.environ["PATH"],
+            "JUPYTERHUB_API_TOKEN": FakeHub().token,
+            "JUPYTERHUB_API_URL": api_url,
+        }
+        bind = self.url.split("/services")[0]
+        if managed:
+            env |= {
+                "JUPYTERHUB_SERVICE_NAME": "hubcull",
+                "JUPYTERHUB_SERVICE_PREFIX": "/services/hubcull/",
+                "JUPYTERHUB_SERVICE_URL": bind,
+            }
+        else:
+            options = (*options, f"--bind={bind.removeprefix('http://')}")
+        self.log = tmp_path / "service.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "hubcull_hub", *options], env=env, cwd=tmp_path, stderr=log, stdout=log
+            )
+
+    def wait_up(self) -> bytes:
+        """Wait until it answers its prefix, and return the answer."""
+        for _ in range(200):
+            try:
+                with urllib.request.urlopen(self.url) as answer:  # noqa: S310 - loopback
+                    body: bytes = answer.read()
+                    return body
+            except OSError:
+                assert self.process.poll() is None, self.log.read_text()
+                time.sleep(0.05)
+        raise AssertionError(self.log.read_text())
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it by a signal, and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(15)
+
+
+def wait_for(condition: object, seconds: float = 10) -> bool:
+    """Wait until a condition holds."""
+    assert callable(condition)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_stops_what_is_idle_and_ends_when_told(tmp_path: Path, number: signal.Signals) -> None:
+    """Both signals alike, with exit code 0."""
+    with fake_hub() as (hub, url):
+        hub.add_server("alice")
+        service = Service(tmp_path, url, "--warm-up=0", "--timeout=60", "--cull_every=1")
+        try:
+            assert b'"service": "hubcull"' in service.wait_up()
+            assert wait_for(lambda: not hub.is_running("alice")), service.log.read_text()
+        finally:
+            assert service.stop(number) == 0
+        assert "result=stopped reason=hub_idle" in service.log.read_text()
+
+
+def test_a_stop_under_way_is_waited_for(tmp_path: Path) -> None:
+    """SIGTERM in the middle of a DELETE: its outcome is still written down."""
+    with fake_hub() as (hub, url):
+        hub.add_server("alice")
+        hub.script("DELETE", "/users/alice", Fault(delay=1.0))
+        service = Service(tmp_path, url, "--warm-up=0", "--timeout=60", "--cull-every=1")
+        service.wait_up()
+        assert wait_for(lambda: hub.count("DELETE") == 1)
+        assert service.stop() == 0
+        assert "result=stopped" in service.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "options", [["--timeuot=5"], ["--timeout=long"], ["--database-url=sqlite:////no/such/x"]]
+)
+def test_with_wrong_options_a_managed_service_answers_and_stops_nothing(
+    tmp_path: Path, options: list[str]
+) -> None:
+    """An exit would take the Hub down; the error is in the log and at the prefix."""
+    with fake_hub() as (hub, url):
+        hub.add_server("alice")
+        service = Service(tmp_path, url, "--warm-up=0", "--cull-every=1", *options)
+        try:
+            assert b"misconfigured" in service.wait_up()
+        finally:
+            assert service.stop() == 0
+        assert "nothing is stopped: hubcull: " in service.log.read_text()
+        assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    "options", [["--timeuot=5"], ["--timeout=long"], ["--database-url=sqlite:////no/such/x"]]
+)
+def test_with_wrong_options_a_standalone_service_exits(tmp_path: Path, options: list[str]) -> None:
+    """With a code that is not 0 and the error on stderr."""
+    service = Service(tmp_path, "http://127.0.0.1:9/hub/api", *options, managed=False)
+    assert service.process.wait(15) == 2
+    assert "Nothing is stopped." in service.log.read_text()
+
+
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    """A SIGKILL of the Hub leaves no orphan on the port."""
+    with fake_hub() as (_, url):
+        port = free_port()
+        code = (
+            "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-m', 'hubcull_hub']);"
+            "print(p.pid, flush=True); time.sleep(60)"
+        )
+        env = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("JUPYTERHUB")},
+            "JUPYTERHUB_API_TOKEN": FakeHub().token,
+            "JUPYTERHUB_API_URL": url,
+            "JUPYTERHUB_SERVICE_NAME": "hubcull",
+            "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{port}",
+        }
+        parent = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=env,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+
+        def up() -> bool:
+            with socket.socket() as s:
+                return s.connect_ex(("127.0.0.1", port)) == 0
+
+        assert wait_for(up)
+        parent.kill()
+        parent.communicate()
+        assert wait_for(lambda: not up()), child
+        assert wait_for(lambda: not Path(f"/proc/{child}").exists() or b"Z" in _state(child)), child
+
+
+def _state(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()[0]
+    except OSError:
+        return b"Z"
+
+
+class TestCommands:
+    """plan and explain ask the running service."""
+
+    def test_both_speak_of_what_the_service_knows(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who would be stopped, why not the others, and one server in full."""
+        with fake_hub() as (hub, url):
+            hub.add_server("alice")
+            hub.add_server("bob", "gpu", pending="stop", ready=False)
+            hub.add_server("bob", "")
+            hub.tokens["ops"] = service_token("ops")
+            service = Service(tmp_path, url, "--warm-up=0", "--dry-run", "--cull-every=1")
+            try:
+                service.wait_up()
+                monkeypatch.setenv("HUBCULL_URL", service.url)
+                monkeypatch.setenv("HUBCULL_TOKEN", "ops")
+                assert wait_for(lambda: cli.main(["plan"]) == 0 and "[said]" in capsys.readouterr().out)
+                assert cli.main(["plan"]) == 0
+                text = capsys.readouterr().out
+                assert "would be stopped now: 2" in text
+                assert "dry run: nothing is really stopped" in text
+                assert "bob/gpu" in text
+                assert cli.main(["explain", "alice"]) == 0
+                text = capsys.readouterr().out
+                assert "alice/: cull, hub_idle" in text
+                assert "never reported since it started" in text
+                assert "would_stop  hub_idle" in text
+                assert cli.main(["explain", "alice", "--json"]) == 0
+                assert '"would_stop"' in capsys.readouterr().out
+            finally:
+                assert service.stop() == 0
+            assert cli.main(["plan"]) == 1
+            assert "no service answers at" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("args", "env", "said"),
+        [
+            ([], {}, "no service is named; give --url, or set HUBCULL_URL"),
+            ([], {"HUBCULL_URL": "http://127.0.0.1:9/"}, "no token"),
+            (["--url=file:///etc/passwd"], {"HUBCULL_TOKEN": "t"}, "is no http or https URL"),
+        ],
+    )
+    def test_what_is_missing_is_said(
+        self, args: list[str], env: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """With the remedy, and exit code 1."""
+        assert cli.plan(args, env) == 1
+        assert said in capsys.readouterr().err
+
+    def test_without_a_command_the_usage_is_shown(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Exit code 2; --help 0."""
+        assert cli.main([]) == 2
+        assert "explain USER[/SERVER]" in capsys.readouterr().err
+        assert cli.main(["--help"]) == 0
+        assert cli.main(["--version"]) == 0

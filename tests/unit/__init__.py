@@ -1,0 +1,1 @@
+"""Pure functions and single objects: no sockets, no files, no real time."""
