@@ -9,13 +9,10 @@ keeps another server's evidence from being kept.
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,39 +24,28 @@ from sqlalchemy.pool import QueuePool
 
 from hubcull_hub.migrations import NewerSchemaError, upgrade
 from hubcull_hub.migrations.tables import DECISIONS, EVIDENCE, FACTS
-from hubcull_hub.model import Clock, Received, Result, ServerKey, Signal, SourceFault, Verdict
+from hubcull_hub.model import Received, Result, ServerKey, Verdict
+from hubcull_hub.rows import (
+    UNUSABLE,
+    Decision,
+    decision_row,
+    evidence_row,
+    read_decision,
+    read_evidence,
+    storable,
+)
 
 log = logging.getLogger(__name__)
 
 _PATIENCE = 10.0
 """Seconds to wait for a SQLite file that another process writes to, and for PostgreSQL to answer."""
 
-_UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 _From = TypeVar("_From")
 _To = TypeVar("_To")
 
 
 class DatabaseError(Exception):
     """The database can not be used; the text names it, and the remedy if one is known, and no password."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One recorded verdict and what came of it, in the words of its day; ``result`` is None until known."""
-
-    id: int
-    at: datetime
-    key: ServerKey
-    started: datetime | None
-    action: str
-    reason: str
-    text: str
-    rule: str
-    basis: str
-    deadline: datetime | None
-    idle: float | None
-    result: str | None
-    detail: str
 
 
 class Database:
@@ -103,7 +89,7 @@ class Database:
         """Return all evidence, with ``mono`` None and ``validated`` False."""
         with self._transaction() as connection:
             rows = connection.execute(sa.select(EVIDENCE)).mappings().all()
-        return self._usable(rows, _read_evidence, "read back")
+        return self._usable(rows, read_evidence, "read back")
 
     def write_evidence(
         self,
@@ -113,7 +99,7 @@ class Database:
     ) -> None:
         """Forget the servers in ``gone``, then store ``rows`` and ``facts`` over what was there."""
         newest = dict(rows)  # by server: one statement must not meet a server twice
-        evidence = self._usable(newest.items(), _evidence_row, "stored")
+        evidence = self._usable(newest.items(), evidence_row, "stored")
         absent = [{"of_user": key.user, "of_server": key.server} for key in gone]
         numbers = [{"name": name, "value": value} for name, value in (facts or {}).items()]
         with self._transaction() as connection:
@@ -133,20 +119,7 @@ class Database:
 
     def record_decision(self, verdict: Verdict, at: datetime) -> int:
         """Record a verdict that is about to be acted on, made ``at``; return its id."""
-        row = {
-            "at_utc": at,
-            "user": verdict.key.user,
-            "server": verdict.key.server,
-            "started": verdict.started,
-            "action": verdict.action.value,
-            "reason": verdict.reason.value,
-            "text": _storable(verdict.text),
-            "rule": _storable(verdict.rule),
-            "basis": verdict.basis.value,
-            "deadline": verdict.deadline,
-            "idle": verdict.idle,
-            "detail": "",
-        }
+        row = decision_row(verdict, at)
         with self._transaction() as connection:
             key = connection.execute(sa.insert(DECISIONS).values(row)).inserted_primary_key
         if key is None:  # pragma: no cover - both databases return it
@@ -157,7 +130,7 @@ class Database:
         """Record what came of a decision; nothing happens if it has been pruned."""
         change = sa.update(DECISIONS).where(DECISIONS.c.id == decision)
         with self._transaction() as connection:
-            connection.execute(change.values(result=result.value, detail=_storable(detail)))
+            connection.execute(change.values(result=result.value, detail=storable(detail)))
 
     def recent_decisions(self, key: ServerKey, limit: int = 10) -> list[Decision]:
         """Return the newest decisions about a server, newest first."""
@@ -165,7 +138,7 @@ class Database:
         query = sa.select(DECISIONS).where(of_server).order_by(DECISIONS.c.id.desc()).limit(limit)
         with self._transaction() as connection:
             rows = connection.execute(query).mappings().all()
-        return self._usable(rows, _read_decision, "read back")
+        return self._usable(rows, read_decision, "read back")
 
     def prune(self, before: datetime) -> None:
         """Forget the decisions made before that time. Evidence stays until its server is gone."""
@@ -200,7 +173,7 @@ class Database:
         for row in rows:
             try:
                 converted.append(convert(row))
-            except _UNUSABLE as error:
+            except UNUSABLE as error:
                 self.skipped += 1
                 if what_failed not in self._warned:
                     self._warned.add(what_failed)
@@ -264,82 +237,3 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")  # waits for its turn here, and never fails half-way
-
-
-def _storable(text: str) -> str:
-    """Drop what a database refuses in text: NUL, and halves of surrogate pairs."""
-    return text.replace("\0", "").encode("utf-8", "ignore").decode()
-
-
-def _evidence_row(item: tuple[ServerKey, Received]) -> dict[str, Any]:
-    """Return the row of one server's evidence; raise one of _UNUSABLE where the databases would refuse it."""
-    key, received = item
-    if _storable("".join(key)) != "".join(key) or not -(2**63) <= received.sequence < 2**63:
-        raise ValueError(f"{str(key)!r}: its name or sequence number can not be stored")
-    if received.started.tzinfo is None or received.utc.tzinfo is None:
-        raise ValueError(f"{key}: a time without a zone")
-    if not all(map(math.isfinite, (received.uptime, received.interval, received.heard))):
-        raise ValueError(f"{key}: a duration that is not finite")
-    body = {
-        "signals": [_signal_to_json(signal) for signal in received.signals],
-        "faults": [{"name": f.name, "failed_for": f.failed_for, "detail": f.detail} for f in received.faults],
-        "carried": [_signal_to_json(signal) for signal in received.carried],
-    }
-    return {
-        "user": key.user,
-        "server": key.server,
-        "started": received.started,
-        "boot_id": _storable(received.boot_id),
-        "sequence": received.sequence,
-        "uptime": received.uptime,
-        "received_utc": received.utc,
-        "interval": received.interval,
-        "heard": received.heard,
-        "body": json.dumps(body, allow_nan=False),
-    }
-
-
-def _read_evidence(row: sa.RowMapping) -> tuple[ServerKey, Received]:
-    key = ServerKey(row["user"], row["server"])
-    if row["started"] is None or row["received_utc"] is None:
-        raise ValueError(f"{key}: a damaged time")
-    body = json.loads(row["body"])
-    received = Received(
-        started=row["started"],
-        boot_id=str(row["boot_id"]),
-        sequence=int(row["sequence"]),
-        uptime=float(row["uptime"]),
-        utc=row["received_utc"],
-        mono=None,
-        interval=float(row["interval"]),
-        heard=float(row["heard"]),
-        signals=tuple(map(_signal_from_json, body["signals"])),
-        faults=tuple(SourceFault(f["name"], float(f["failed_for"]), f["detail"]) for f in body["faults"]),
-        carried=tuple(map(_signal_from_json, body["carried"])),
-    )
-    return key, received
-
-
-_SIGNAL_FIELDS = tuple(field.name for field in fields(Signal))
-_SIGNAL_NUMBERS = ("age", "going_on_for", "ended_ago", "lasted", "count")
-
-
-def _signal_to_json(signal: Signal) -> dict[str, Any]:
-    known = ((name, getattr(signal, name)) for name in _SIGNAL_FIELDS)
-    return {name: value for name, value in known if value is not None}
-
-
-def _signal_from_json(data: Mapping[str, Any]) -> Signal:
-    """Return the signal; fields that another version stored are left out."""
-    known = {name: data[name] for name in _SIGNAL_FIELDS if name in data}
-    if not all(isinstance(known.get(name, 0), (int, float)) for name in _SIGNAL_NUMBERS):
-        raise ValueError(f"a signal with a number that is none: {known}")
-    return Signal(**{**known, "clock": Clock(known["clock"])})
-
-
-def _read_decision(row: sa.RowMapping) -> Decision:
-    if row["at_utc"] is None:
-        raise ValueError(f"decision {row['id']}: a damaged time")
-    values = dict(row)
-    key = ServerKey(values.pop("user"), values.pop("server"))
-    return Decision(at=values.pop("at_utc"), key=key, **values)

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from hubcull_hub.database import DatabaseError
-from hubcull_hub.hub_api import HubError, StopAnswer
+from hubcull_hub.hub_answers import HubError, StopAnswer
 from hubcull_hub.model import (
     Action,
     CullPlan,

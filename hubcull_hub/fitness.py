@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from hubcull_hub.hub_api import TokenOwner
+from hubcull_hub.hub_answers import TokenOwner
 
 OLDEST_HUB = (4, 0)
 """A server's token names its server since JupyterHub 4.0 (`access:servers!server` in the role `server`)."""

@@ -19,7 +19,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
-from hubcull_hub.hub_api import TokenOwner
+from hubcull_hub.hub_answers import TokenOwner
 from hubcull_hub.model import ServerKey
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from hubcull_hub.hub_api import HubError
+from hubcull_hub.hub_answers import HubError
 from hubcull_hub.identity import Entry, Rejection, TokenBook
 from hubcull_hub.model import (
     Clock,

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from hubcull_hub.executor import Executor
 from hubcull_hub.fitness import Features, Owner, unfitness
-from hubcull_hub.hub_api import HubError
+from hubcull_hub.hub_answers import HubError
 from hubcull_hub.model import (
     Action,
     Basis,

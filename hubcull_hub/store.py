@@ -11,8 +11,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from hubcull_hub.database import Database, DatabaseError, Decision
+from hubcull_hub.database import Database, DatabaseError
 from hubcull_hub.model import Evidence, Instant, Outcome, Received, ServerKey, ServerState, Verdict, Watch
+from hubcull_hub.rows import Decision
 
 log = logging.getLogger(__name__)
 

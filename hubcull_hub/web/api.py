@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from hubcull_hub.database import DatabaseError
-from hubcull_hub.hub_api import HubError, TokenOwner
+from hubcull_hub.hub_answers import HubError, TokenOwner
 from hubcull_hub.ingest import Refused
 from hubcull_hub.model import ServerKey
 from hubcull_hub.web import views

@@ -9,9 +9,8 @@ from datetime import datetime, timezone
 import pytest
 from aiohttp import ClientSession
 
-from hubcull_hub.hub_api import (
+from hubcull_hub.hub_answers import (
     HubAnswerError,
-    HubApi,
     HubError,
     HubRefusedError,
     HubTimeoutError,
@@ -21,6 +20,7 @@ from hubcull_hub.hub_api import (
     TokenOwner,
     read_time,
 )
+from hubcull_hub.hub_api import HubApi
 from hubcull_hub.model import ServerKey
 from tests.component.hub.fake_hub import FakeHub, Fault, server_token, service_token
 

@@ -89,7 +89,7 @@ def test_a_report_without_token_or_without_sense_is_refused() -> None:
 
 
 def test_a_revoked_token_is_refused_with_a_warm_cache() -> None:
-    """In other hands it does not continue the extension's run, so the Hub is asked; then it is out for all."""
+    """In other hands it does not continue the extension's run, so the Hub is asked; then it is out."""
 
     async def scenario() -> None:
         async with world() as w:

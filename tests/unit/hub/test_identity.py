@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubcull_hub.hub_api import HubTimeoutError, TokenOwner
+from hubcull_hub.hub_answers import HubTimeoutError, TokenOwner
 from hubcull_hub.identity import Entry, Proof, Rejection, RejectionCode, TokenBook, prove
 from hubcull_hub.model import ServerKey
 

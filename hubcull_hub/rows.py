@@ -1,0 +1,137 @@
+"""Evidence and decisions as rows of the database, and back. No I/O here.
+
+What the databases would refuse, and what can not be read back, raises one of `UNUSABLE`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from hubcull_hub.model import Clock, Received, ServerKey, Signal, SourceFault, Verdict
+
+UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One recorded verdict and what came of it, in the words of its day; ``result`` is None until known."""
+
+    id: int
+    at: datetime
+    key: ServerKey
+    started: datetime | None
+    action: str
+    reason: str
+    text: str
+    rule: str
+    basis: str
+    deadline: datetime | None
+    idle: float | None
+    result: str | None
+    detail: str
+
+
+def storable(text: str) -> str:
+    """Drop what a database refuses in text: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "").encode("utf-8", "ignore").decode()
+
+
+def evidence_row(item: tuple[ServerKey, Received]) -> dict[str, Any]:
+    """Return the row of one server's evidence; raise one of UNUSABLE where the databases would refuse it."""
+    key, received = item
+    if storable("".join(key)) != "".join(key) or not -(2**63) <= received.sequence < 2**63:
+        raise ValueError(f"{str(key)!r}: its name or sequence number can not be stored")
+    if received.started.tzinfo is None or received.utc.tzinfo is None:
+        raise ValueError(f"{key}: a time without a zone")
+    if not all(map(math.isfinite, (received.uptime, received.interval, received.heard))):
+        raise ValueError(f"{key}: a duration that is not finite")
+    body = {
+        "signals": [_signal_to_json(signal) for signal in received.signals],
+        "faults": [{"name": f.name, "failed_for": f.failed_for, "detail": f.detail} for f in received.faults],
+        "carried": [_signal_to_json(signal) for signal in received.carried],
+    }
+    return {
+        "user": key.user,
+        "server": key.server,
+        "started": received.started,
+        "boot_id": storable(received.boot_id),
+        "sequence": received.sequence,
+        "uptime": received.uptime,
+        "received_utc": received.utc,
+        "interval": received.interval,
+        "heard": received.heard,
+        "body": json.dumps(body, allow_nan=False),
+    }
+
+
+def read_evidence(row: sa.RowMapping) -> tuple[ServerKey, Received]:
+    """Return one server's evidence, without a monotonic time: it may protect, never condemn."""
+    key = ServerKey(row["user"], row["server"])
+    if row["started"] is None or row["received_utc"] is None:
+        raise ValueError(f"{key}: a damaged time")
+    body = json.loads(row["body"])
+    received = Received(
+        started=row["started"],
+        boot_id=str(row["boot_id"]),
+        sequence=int(row["sequence"]),
+        uptime=float(row["uptime"]),
+        utc=row["received_utc"],
+        mono=None,
+        interval=float(row["interval"]),
+        heard=float(row["heard"]),
+        signals=tuple(map(_signal_from_json, body["signals"])),
+        faults=tuple(SourceFault(f["name"], float(f["failed_for"]), f["detail"]) for f in body["faults"]),
+        carried=tuple(map(_signal_from_json, body["carried"])),
+    )
+    return key, received
+
+
+_SIGNAL_FIELDS = tuple(field.name for field in fields(Signal))
+_SIGNAL_NUMBERS = ("age", "going_on_for", "ended_ago", "lasted", "count")
+
+
+def _signal_to_json(signal: Signal) -> dict[str, Any]:
+    known = ((name, getattr(signal, name)) for name in _SIGNAL_FIELDS)
+    return {name: value for name, value in known if value is not None}
+
+
+def _signal_from_json(data: Mapping[str, Any]) -> Signal:
+    """Return the signal; fields that another version stored are left out."""
+    known = {name: data[name] for name in _SIGNAL_FIELDS if name in data}
+    if not all(isinstance(known.get(name, 0), (int, float)) for name in _SIGNAL_NUMBERS):
+        raise ValueError(f"a signal with a number that is none: {known}")
+    return Signal(**{**known, "clock": Clock(known["clock"])})
+
+
+def decision_row(verdict: Verdict, at: datetime) -> dict[str, Any]:
+    """Return the row of a decision made at that time, its result still open."""
+    return {
+        "at_utc": at,
+        "user": verdict.key.user,
+        "server": verdict.key.server,
+        "started": verdict.started,
+        "action": verdict.action.value,
+        "reason": verdict.reason.value,
+        "text": storable(verdict.text),
+        "rule": storable(verdict.rule),
+        "basis": verdict.basis.value,
+        "deadline": verdict.deadline,
+        "idle": verdict.idle,
+        "detail": "",
+    }
+
+
+def read_decision(row: sa.RowMapping) -> Decision:
+    """Return a decision as it was recorded."""
+    if row["at_utc"] is None:
+        raise ValueError(f"decision {row['id']}: a damaged time")
+    values = dict(row)
+    key = ServerKey(values.pop("user"), values.pop("server"))
+    return Decision(at=values.pop("at_utc"), key=key, **values)
