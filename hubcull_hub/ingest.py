@@ -38,7 +38,7 @@ STRONG_SOURCES = ("kernels", "terminals", "requests", "foreign")
 """Sources without which idleness is not known; a report that lacks one is in doubt."""
 
 ASK_AGAIN = 10.0
-"""Seconds for which the Hub is not asked again about a server it did not list, or that was not ready."""
+"""Seconds for which the Hub is not asked again about a server it did not list; less with a short timeout."""
 
 UNLISTED_KEPT = 10_000
 
@@ -72,6 +72,7 @@ class Ingest:
     ) -> None:
         self._book, self._hub, self._store = book, hub, store
         self._sight, self._policy, self._now = sight, policy, now
+        self._ask_again = min(ASK_AGAIN, report_interval(policy))
         self._asked: dict[ServerKey, float] = {}
         self._asking: dict[str, asyncio.Future[None]] = {}
         self.refused: dict[str, int] = {}
@@ -164,7 +165,7 @@ class Ingest:
             server = self._store.servers.get(key)
         if server is None or server.started is None:
             message = f"the Hub does not list {key} as running"
-            raise Refused(404, "not-listed", message, retry_in=ASK_AGAIN)
+            raise Refused(404, "not-listed", message, retry_in=self._ask_again)
         return server, server.started
 
     async def _ask(self, key: ServerKey, now: Instant) -> None:
@@ -173,7 +174,7 @@ class Ingest:
         if asking is not None:
             await asyncio.shield(asking)
             return
-        if now.mono - self._asked.get(key, float("-inf")) < ASK_AGAIN and key not in self._store.servers:
+        if now.mono - self._asked.get(key, float("-inf")) < self._ask_again and key not in self._store.servers:
             return
         self._asking[key.user] = done = asyncio.get_running_loop().create_future()
         try:

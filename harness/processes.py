@@ -1,0 +1,94 @@
+"""The processes of one test Hub, found by a mark in their environment.
+
+Parentage does not find them: what a killed Hub leaves behind belongs to process 1. Every process below
+the Hub inherits the mark, so nothing can be overlooked and nothing else can be hit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import psutil
+
+from harness.waiting import wait_until
+
+MARK = "HUBCULL_HARNESS"
+"""The environment variable that carries the mark."""
+
+
+def alive(pid: int) -> bool:
+    """Whether the process exists and is not merely waiting to be reaped."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def environment(pid: int) -> dict[str, str]:
+    """Return the environment the process was started with, empty where it can not be read."""
+    try:
+        return dict(psutil.Process(pid).environ())
+    except psutil.Error:
+        return {}
+
+
+def command_line(process: psutil.Process) -> str:
+    """Return the command line in one string, empty for a process that is gone."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def marked(mark: str) -> Iterator[psutil.Process]:
+    """Yield the living processes that carry ``mark``, this one excepted."""
+    for process in psutil.process_iter():
+        if process.pid != os.getpid() and environment(process.pid).get(MARK) == mark and alive(process.pid):
+            yield process
+
+
+def below(pid: int) -> list[psutil.Process]:
+    """Return all descendants of the process, none where it is gone."""
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.Error:
+        return []
+
+
+def find_below(pid: int, fragment: str, within: float = 15) -> int:
+    """Return the pid of the descendant whose command line contains ``fragment``, the deepest one.
+
+    Raises:
+        TimeoutError: when none appears within ``within`` seconds.
+
+    """
+
+    def look() -> int | None:
+        hits = [each.pid for each in below(pid) if fragment in command_line(each)]
+        return hits[-1] if hits else None
+
+    return wait_until(look, within, f"a process below {pid} with {fragment!r}")
+
+
+def kill_marked(mark: str, within: float = 10) -> list[str]:
+    """Kill every process that carries ``mark``, and what they start meanwhile; return their command lines.
+
+    Raises:
+        TimeoutError: when some of them outlive SIGKILL by ``within`` seconds.
+
+    """
+    killed: dict[int, str] = {}
+
+    def sweep() -> bool:
+        left = list(marked(mark))
+        for process in left:
+            killed.setdefault(process.pid, command_line(process))
+            try:
+                process.kill()
+            except psutil.Error:  # it ended by itself
+                continue
+        return not left
+
+    wait_until(sweep, within, "the end of all processes of the test Hub")
+    return list(killed.values())

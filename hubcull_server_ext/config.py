@@ -1,0 +1,154 @@
+"""The extension's settings: each with unit, default and reason, from a file or the environment.
+
+``c.HubcullExtension.<name>`` in a Jupyter configuration file wins over the environment
+variable ``HUBCULL_<NAME>`` that a spawner may set. It knows nothing of what uses them.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from traitlets import Bool, Float, List, Unicode, default
+from traitlets.config import Configurable
+
+_T = TypeVar("_T")
+_WORDS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+
+
+class HubcullSettings(Configurable):
+    """What an administrator may set; see each trait's help."""
+
+    log: logging.Logger
+    """The application's, into which this is mixed."""
+
+    service_url = Unicode(
+        help="""Where hubcull's service is, as seen from this server, for example
+        http://proxy-public/services/hubcull/. Default: HUBCULL_URL, else what JUPYTERHUB_PUBLIC_HUB_URL
+        leads to, else empty, and then the extension does nothing. Never guessed: reports carry the
+        server's own token."""
+    ).tag(config=True)
+    watch_kernels = Bool(
+        help="""Whether to watch kernels: running cells and requests. Default: True. Off, a silent cell does
+        not keep its server."""
+    ).tag(config=True)
+    watch_terminals = Bool(
+        help="""Whether to watch terminals: keystrokes and jobs. Default: True. Linux only; switch it off on
+        another platform, where an open terminal would otherwise be reported as a source that failed."""
+    ).tag(config=True)
+    watch_requests = Bool(
+        help="""Whether to watch requests and websockets by their handler's class. Default: True. Off, a
+        person who only edits files is not seen."""
+    ).tag(config=True)
+    watch_foreign = Bool(
+        help="""Whether to pass on what other extensions register as activity. Default: True, for what we do
+        not know protects."""
+    ).tag(config=True)
+    not_work = List(
+        Unicode(),
+        help="""Names of programs in a terminal that are never work. Default: sleep, pagers, editors, monitors
+        and the like, which may stay open for days. In the environment: names with commas between.""",
+    ).tag(config=True)
+    sample_interval = Float(
+        help="""Seconds between two looks at kernels and terminals. Default: 5. A look costs some milliseconds
+        while a terminal is open, next to nothing otherwise; a job shorter than this may go unseen."""
+    ).tag(config=True)
+    first_report_within = Float(
+        help="""Seconds after the start within which the first report is sent, at a random moment. Default: 5,
+        so that a service knows of the extension early and many servers do not report at once."""
+    ).tag(config=True)
+
+    default_not_work: tuple[str, ...] = ()
+    """The list of programs that applies unless configured; the owner of the list sets it."""
+
+    @default("watch_kernels")
+    def _default_watch_kernels(self) -> bool:
+        return self._from_environment("watch_kernels", _boolean, True)
+
+    @default("watch_terminals")
+    def _default_watch_terminals(self) -> bool:
+        return self._from_environment("watch_terminals", _boolean, True)
+
+    @default("watch_requests")
+    def _default_watch_requests(self) -> bool:
+        return self._from_environment("watch_requests", _boolean, True)
+
+    @default("watch_foreign")
+    def _default_watch_foreign(self) -> bool:
+        return self._from_environment("watch_foreign", _boolean, True)
+
+    @default("not_work")
+    def _default_not_work(self) -> list[str]:
+        return self._from_environment("not_work", _names, list(self.default_not_work))
+
+    @default("sample_interval")
+    def _default_sample_interval(self) -> float:
+        return self._from_environment("sample_interval", _seconds, 5.0)
+
+    @default("first_report_within")
+    def _default_first_report_within(self) -> float:
+        return self._from_environment("first_report_within", _seconds, 5.0)
+
+    def found_service_url(self) -> str:
+        """Return the service's address with a slash at its end, or an empty text where nobody named one."""
+        url = (
+            self.service_url or os.environ.get("HUBCULL_SERVICE_URL", "") or os.environ.get("HUBCULL_URL", "")
+        )
+        if not url:
+            hub = os.environ.get("JUPYTERHUB_PUBLIC_HUB_URL", "")
+            url = f"{hub.rstrip('/').removesuffix('/hub')}/services/hubcull/" if hub else ""
+        if url and not url.startswith(("http://", "https://")):
+            self.log.warning(
+                "hubcull: the service's address %r is no http:// or https:// address; "
+                "set HubcullExtension.service_url or HUBCULL_URL to one",
+                url,
+            )
+            return ""
+        return url if not url or url.endswith("/") else f"{url}/"
+
+    def _from_environment(self, name: str, read: Callable[[str], _T], otherwise: _T) -> _T:
+        """Return a setting from its variable; a value that can not be read is named, and the default used."""
+        variable = f"HUBCULL_{name.upper()}"
+        text = os.environ.get(variable)
+        if text is None or not text.strip():
+            return otherwise
+        try:
+            return read(text.strip())
+        except ValueError as error:
+            self.log.warning(
+                "hubcull: %s is %r; expected %s; using the default, %r", variable, text, error, otherwise
+            )
+            return otherwise
+
+
+def _boolean(text: str) -> bool:
+    try:
+        return _WORDS[text.lower()]
+    except KeyError:
+        raise ValueError("true or false") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ValueError("a number of seconds above 0")
+    return seconds
+
+
+def _names(text: str) -> list[str]:
+    return [name for part in text.split(",") if (name := part.strip())]

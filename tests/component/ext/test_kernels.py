@@ -1,0 +1,221 @@
+"""Laws of kernels, with real ones: a silent cell is work, whatever jupyter_server makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_server.serverapp import ServerApp
+
+from hubcull_server_ext import clock, wire
+from hubcull_server_ext.signals.kernels import KernelsSource
+from hubcull_server_ext.snapshot import SourceError
+from tests.component.ext.waiting import until
+
+SILENT = "import time; time.sleep(60)"
+
+
+class Watch:
+    """A source on a real server, with a client of one kernel."""
+
+    def __init__(self, app: ServerApp) -> None:
+        self.managers: Any = app.web_app.settings["kernel_manager"]
+        self.source = KernelsSource(self.managers, app.web_app.settings["event_logger"], clock.monotonic)
+        self.clients: list[AsyncKernelClient] = []
+
+    async def begin(self) -> None:
+        """Start to watch."""
+        self.source.start()
+
+    async def end(self) -> None:
+        """Close every socket and kernel."""
+        for client in self.clients:
+            client.stop_channels()
+        self.source.stop()
+        await self.managers.shutdown_all(now=True)
+
+    async def kernel(self) -> tuple[str, AsyncKernelClient]:
+        """Start a kernel; return its id and a client whose channels are open."""
+        kernel_id = await self.managers.start_kernel()
+        client = self.managers.get_kernel(kernel_id).client()
+        client.start_channels()
+        await client.wait_for_ready(timeout=30)
+        self.clients.append(client)
+        return kernel_id, client
+
+    def signals(self, kind: str) -> list[wire.Signal]:
+        """Return what the source says now of one kind, in doubt or not."""
+        self.source.reconcile()
+        try:
+            found = self.source.collect(clock.monotonic())
+        except SourceError as doubt:
+            found = list(doubt.signals)
+        return [s for s in found if s.kind == kind]
+
+    def doubt(self) -> str | None:
+        """Return what the source is in doubt about."""
+        self.source.reconcile()
+        try:
+            self.source.collect(clock.monotonic())
+        except SourceError as doubt:
+            return str(doubt)
+        return None
+
+    def busy(self) -> wire.Signal | None:
+        """Return the work under way, or None."""
+        return next((s for s in self.signals(wire.Kind.KERNEL_BUSY) if s.going_on_for is not None), None)
+
+    def over(self) -> wire.Signal | None:
+        """Return the work that ended, if none goes on."""
+        return next((s for s in self.signals(wire.Kind.KERNEL_BUSY) if s.ended_ago is not None), None)
+
+
+@pytest.fixture
+def watch(jp_serverapp: ServerApp, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[Watch]:
+    """Watch a real server's kernels; end everything after the test."""
+    watch = Watch(jp_serverapp)
+    jp_asyncio_loop.run_until_complete(watch.begin())
+    yield watch
+    jp_asyncio_loop.run_until_complete(watch.end())
+
+
+async def test_silent_cell_is_work_while_stock_activity_ages(watch: Watch) -> None:
+    """A cell that prints nothing is work from its begin; the server's own last activity stands still."""
+    kernel_id, client = await watch.kernel()
+    assert watch.busy() is None
+    assert not watch.signals(wire.Kind.KERNEL_REQUEST)
+    client.execute("import time; time.sleep(1.2)")
+    await until(watch.busy)
+    stock = watch.managers.get_kernel(kernel_id).last_activity
+    await until(lambda: (signal := watch.busy()) is not None and (signal.going_on_for or 0) > 1.0)
+    assert watch.managers.get_kernel(kernel_id).last_activity == stock
+    over = await until(watch.over)
+    assert isinstance(over, wire.Signal)
+    assert over.source == f"kernel:{kernel_id[:8]}"
+    assert 1.1 < (over.lasted or 0) < 5.0
+    request = watch.signals(wire.Kind.KERNEL_REQUEST)
+    assert [s.label for s in request] == ["execute_request"]
+    assert (request[0].age or 0) >= (over.ended_ago or 0)
+
+
+async def test_usage_request_during_a_cell_changes_nothing(watch: Watch) -> None:
+    """The resource panel's question turns stock state to idle in mid-cell; our cell stays busy."""
+    kernel_id, client = await watch.kernel()
+    client.execute(SILENT)
+    await until(watch.busy)
+    client.control_channel.send(client.session.msg("usage_request", {}))
+    await until(lambda: watch.managers.get_kernel(kernel_id).execution_state == "idle")
+    assert watch.busy() is not None
+    assert [s.label for s in watch.signals(wire.Kind.KERNEL_REQUEST)] == ["execute_request"]
+
+
+async def test_crash_in_mid_cell_clears_busy(watch: Watch) -> None:
+    """A kernel that dies in its cell runs nothing any more, also where stock state stays busy."""
+    _, client = await watch.kernel()
+    client.execute("import os, time; time.sleep(0.5); os._exit(1)")
+    await until(watch.busy)
+    await until(watch.over)
+    await client.wait_for_ready(timeout=30)
+    assert watch.busy() is None
+
+
+async def test_killed_kernel_clears_busy(watch: Watch) -> None:
+    """Death by the memory limit's SIGKILL ends the work; a cell in the new process is work again."""
+    kernel_id, client = await watch.kernel()
+    client.execute(SILENT)
+    await until(watch.busy)
+    await watch.managers.get_kernel(kernel_id).signal_kernel(9)
+    await until(watch.over)
+    await client.wait_for_ready(timeout=30)
+    client.execute(SILENT)
+    await until(watch.busy)
+
+
+async def test_restart_in_mid_cell_clears_busy(watch: Watch) -> None:
+    """The user's restart ends the work at once."""
+    kernel_id, client = await watch.kernel()
+    client.execute(SILENT)
+    await until(watch.busy)
+    await watch.managers.restart_kernel(kernel_id)
+    await until(watch.over)
+    assert watch.busy() is None
+
+
+async def test_end_of_work_outlives_its_kernel(watch: Watch) -> None:
+    """A long run's end still counts after its kernel was shut down."""
+    kernel_id, client = await watch.kernel()
+    client.execute(SILENT)
+    await until(watch.busy)
+    await watch.managers.shutdown_kernel(kernel_id, now=True)
+    await until(lambda: not watch.managers.list_kernel_ids())
+    over = watch.over()
+    assert over is not None
+    assert over.source == f"kernel:{kernel_id[:8]}"
+    assert [s.label for s in watch.signals(wire.Kind.KERNEL_REQUEST)] == ["execute_request"]
+    assert watch.signals(wire.Kind.KERNEL_CONNECTIONS) == []
+
+
+async def test_kernel_already_busy_at_first_sight_is_protected(jp_serverapp: ServerApp) -> None:
+    """A source that begins in mid-cell takes the kernel's word until it knows better."""
+    watch = Watch(jp_serverapp)
+    kernel_id, client = await watch.kernel()
+    client.execute("import time; time.sleep(1)")
+    await until(lambda: watch.managers.get_kernel(kernel_id).execution_state == "busy")
+    watch.source.start()
+    assert watch.busy() is not None
+    await until(watch.over)
+    await watch.end()
+
+
+async def test_a_kernel_is_in_doubt_until_it_is_heard(watch: Watch) -> None:
+    """Started over REST, with no client: first unknown, then known to be idle, and never busy for it."""
+    kernel_id = await watch.managers.start_kernel()
+    assert watch.doubt() == "a kernel has not answered yet"
+    await until(lambda: watch.doubt() is None)
+    assert watch.busy() is None
+    await watch.managers.restart_kernel(kernel_id)
+    await until(lambda: watch.doubt() is None)
+    assert watch.busy() is None
+
+
+@pytest.mark.parametrize("join_late", [0.0, 1.0])
+async def test_a_cell_begun_before_we_hear_the_kernel_is_work(watch: Watch, join_late: float) -> None:
+    """What was published before our subscription joined is lost; the silent shell tells all the same."""
+    kernel_id = await watch.managers.start_kernel()
+    client = watch.managers.get_kernel(kernel_id).client()
+    watch.clients.append(client)
+    (watched,) = watch.source._watched.values()
+    assert watched.stream is not None
+    watched.stream.on_recv(lambda _: None)  # deaf, as before joining
+    client.start_channels()
+    await client.wait_for_ready(timeout=30)
+    client.execute("import time; time.sleep(6)")
+    await asyncio.sleep(join_late)
+    watched.probe.reset()
+    watched.stream.on_recv(lambda frames: watch.source._on_message(watched, frames))
+    assert watch.busy() is None
+    await until(watch.busy)
+    assert watch.doubt() is None
+    await until(watch.over)
+
+
+async def test_connections_are_a_number_and_no_clock(watch: Watch) -> None:
+    """How many websockets a kernel has is shown and worth nothing."""
+    kernel_id, _ = await watch.kernel()
+    watch.managers.notify_connect(kernel_id)
+    (signal,) = watch.signals(wire.Kind.KERNEL_CONNECTIONS)
+    assert (signal.clock, signal.count) == (wire.Clock.NONE, 1)
+
+
+async def test_unreadable_messages_are_a_failure(watch: Watch) -> None:
+    """A kernel whose messages are not JSON is in doubt, and doubt is said."""
+    kernel_id, _ = await watch.kernel()
+    watch.source.reconcile()
+    (watched,) = watch.source._watched.values()
+    watch.source._on_message(watched, [b"<IDS|MSG>", b"", b"\x81\xa1", b"\x80"])
+    with pytest.raises(SourceError, match="can not be read"):
+        watch.source.collect(clock.monotonic())
+    assert kernel_id in watch.managers.list_kernel_ids()

@@ -1,0 +1,226 @@
+"""Laws of terminals, with real ones: what waits for its keyboard is idle, all else is work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_server.serverapp import ServerApp
+
+from hubcull_server_ext import clock, wire
+from hubcull_server_ext.signals.terminals import Clocks, TerminalsSource
+from hubcull_server_ext.snapshot import UnavailableError
+from tests.component.ext.waiting import until
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="terminals are watched on Linux")
+PYTHON = sys.executable
+
+
+class Desk:
+    """A terminal in a real server, and the source that watches it."""
+
+    def __init__(self, app: ServerApp) -> None:
+        self.manager: Any = app.web_app.settings["terminal_manager"]
+        clocks = Clocks(clock.monotonic, clock.wall, clock.boottime)
+        self.source = TerminalsSource(app.web_app.settings, clocks)
+        self.name = str(self.manager.create(shell_command=["bash", "--norc", "--noprofile", "-i"])["name"])
+        self.pty: Any = self.manager.terminals[self.name].ptyproc
+
+    def type(self, text: str) -> None:
+        """Type a line into the terminal."""
+        self.pty.write(text + "\n")
+
+    async def foreground(self, name: str, settle: float = 0.3) -> None:
+        """Wait until a program of that name is in the terminal's foreground, and ``settle`` seconds more."""
+
+        def settled() -> bool:
+            try:
+                group = os.tcgetpgrp(self.pty.fd)
+                return Path(f"/proc/{group}/comm").read_text().strip() == name
+            except OSError:
+                return False
+
+        await until(settled)
+        await asyncio.sleep(settle)
+
+    async def signals(self, kind: str) -> list[wire.Signal]:
+        """Look, and return what is seen of one kind."""
+        await self.source.sample()
+        return [s for s in self.source.collect(clock.monotonic()) if s.kind == kind]
+
+    async def job(self) -> wire.Signal | None:
+        """Return the work that goes on, or None."""
+        found = await self.signals(wire.Kind.TERMINAL_JOB)
+        return next((s for s in found if s.going_on_for is not None), None)
+
+    async def rests(self, within: float = 10.0) -> bool:
+        """Return whether no work goes on any more, within so many seconds: programs take time to start."""
+        for _ in range(int(within / 0.1)):
+            if await self.job() is None:
+                return True
+            await asyncio.sleep(0.1)
+        return False
+
+
+@pytest.fixture
+def desk(jp_serverapp: ServerApp, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[Desk]:
+    """Open a terminal with an idle prompt; close it after the test."""
+
+    async def opened() -> Desk:
+        desk = Desk(jp_serverapp)
+        await desk.foreground("bash")
+        return desk
+
+    desk = jp_asyncio_loop.run_until_complete(opened())
+    yield desk
+    jp_asyncio_loop.run_until_complete(desk.manager.terminate_all())
+
+
+async def test_silent_script_in_the_foreground_is_work_until_it_ends(desk: Desk, tmp_path: Path) -> None:
+    """A program that neither prints nor computes is work; its script's name stays its owner's."""
+    script = tmp_path / "secret_project.py"
+    script.write_text("import time\ntime.sleep(60)\n")
+    assert await desk.job() is None
+    desk.type(f"{PYTHON} {script}")
+    await desk.foreground(Path(PYTHON).name[:15])
+    job = await desk.job()
+    assert job is not None
+    assert (job.source, job.label) == (f"terminal:{desk.name}", "python")
+    assert 0.3 < (job.going_on_for or 0) < 10.0
+    os.killpg(os.tcgetpgrp(desk.pty.fd), signal.SIGKILL)
+    await desk.foreground("bash")
+    (ended,) = await desk.signals(wire.Kind.TERMINAL_JOB)
+    assert (ended.going_on_for, ended.label) == (None, "python")
+    assert (ended.lasted or 0) > 0.3
+
+
+async def test_script_started_by_its_own_name_is_called_a_program(desk: Desk, tmp_path: Path) -> None:
+    """A name that is not publicly known is never told."""
+    shutil.copy("/usr/bin/sleep", tmp_path / "secret_copy")
+    desk.type(f"{tmp_path / 'secret_copy'} 60")
+    await desk.foreground("secret_copy")
+    job = await desk.job()
+    assert job is not None
+    assert job.label == "program"
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("sleep 60", "sleep"),
+        ("top", "top"),
+        ("vi", "vi"),
+        ("less /etc/passwd", "less"),
+        ("tail -f /etc/passwd", "tail"),
+        (f"{PYTHON} -q", Path(PYTHON).name),
+        (f"{PYTHON} -c 'input()'", Path(PYTHON).name),
+        ("cat", "cat"),
+        ("node", "node"),
+        ("bash --norc", "bash"),
+    ],
+)
+async def test_what_waits_shows_or_edits_is_no_work(desk: Desk, command: str, name: str) -> None:
+    """Programs on the list, prompts and anything that reads its terminal may stay open for days."""
+    desk.type(command)
+    await desk.foreground(name[:15], settle=0.1)
+    if name == "bash":
+        await until(lambda: os.tcgetpgrp(desk.pty.fd) != desk.pty.pid)
+    assert os.tcgetpgrp(desk.pty.fd) != desk.pty.pid
+    assert await desk.rests()
+
+
+async def test_a_prompt_that_starts_to_compute_is_work_from_then_on(desk: Desk) -> None:
+    """A REPL open for long does not make its new computation look as old as itself."""
+    desk.type(f"{PYTHON} -q")
+    await desk.foreground(Path(PYTHON).name[:15])
+    assert await desk.rests()
+    await asyncio.sleep(0.5)
+    desk.type("import time; time.sleep(60)")
+    await asyncio.sleep(0.3)
+    job = await desk.job()
+    assert job is not None
+    assert (job.going_on_for or 0) < 0.5
+
+
+async def test_job_in_the_background_is_work_behind_an_idle_prompt(desk: Desk) -> None:
+    """What runs after ``&`` counts although the foreground is the shell's."""
+    desk.type(f"{PYTHON} -c 'import time; time.sleep(60)' &")
+    await asyncio.sleep(0.5)
+    assert os.tcgetpgrp(desk.pty.fd) == desk.pty.pid
+    job = await desk.job()
+    assert job is not None
+    assert job.label == "python"
+
+
+async def test_script_that_sleeps_between_its_steps_is_work(desk: Desk) -> None:
+    """A shell that runs a script is not a prompt, although all it waits for is a sleep."""
+    desk.type("bash -c 'while true; do sleep 30; done'")
+    await desk.foreground("bash")
+    await asyncio.sleep(0.3)
+    job = await desk.job()
+    assert job is not None
+    assert job.label == "bash"
+
+
+async def test_nested_prompt_that_waits_for_a_sleep_is_no_work(desk: Desk) -> None:
+    """A prompt within a prompt is as idle as what it waits for."""
+    desk.type("bash --norc")
+    await asyncio.sleep(0.4)
+    desk.type("sleep 60")
+    await desk.foreground("sleep")
+    assert await desk.rests()
+
+
+async def test_stopped_job_is_no_work(desk: Desk) -> None:
+    """What its user stopped with Ctrl-Z can not go on by itself."""
+    desk.type(f"{PYTHON} -c 'import time; time.sleep(60)'")
+    await desk.foreground(Path(PYTHON).name[:15])
+    assert await desk.job() is not None
+    desk.pty.write("\x1a")
+    await desk.foreground("bash")
+    assert await desk.job() is None
+    desk.type("bg")
+    await asyncio.sleep(0.2)
+    job = await desk.job()
+    assert job is not None
+    assert (job.going_on_for or 0) < 0.5  # from now on, not since it was started
+
+
+async def test_input_and_output_are_told_apart(desk: Desk) -> None:
+    """A keystroke is presence, exact where it came by us; output is only shown."""
+    desk.source.keystroke(desk.name)
+    (typed,) = await desk.signals(wire.Kind.TERMINAL_INPUT)
+    (shown,) = await desk.signals(wire.Kind.TERMINAL_OUTPUT)
+    assert (typed.clock, shown.clock) == (wire.Clock.PRESENCE, wire.Clock.NONE)
+    assert (typed.age or 0) < 1.0
+
+
+async def test_closed_terminal_leaves_its_newest_keystroke_and_job(desk: Desk) -> None:
+    """Closing a terminal takes back neither the presence nor the work that was in it."""
+    desk.source.keystroke(desk.name)
+    desk.type(f"{PYTHON} -c 'import time; time.sleep(60)'")
+    await desk.foreground(Path(PYTHON).name[:15])
+    assert await desk.job() is not None
+    await desk.manager.terminate_all()
+    (typed,) = await desk.signals(wire.Kind.TERMINAL_INPUT)
+    (ended,) = await desk.signals(wire.Kind.TERMINAL_JOB)
+    assert (typed.source, ended.source) == ("terminal:closed", "terminal:closed")
+    assert ended.ended_ago is not None
+
+
+async def test_server_without_terminals_is_a_known_case(jp_serverapp: ServerApp) -> None:
+    """No terminals is unavailable, not failed."""
+    del jp_serverapp
+    source = TerminalsSource(
+        {"terminals_available": False}, Clocks(clock.monotonic, clock.wall, clock.boottime)
+    )
+    await source.sample()
+    with pytest.raises(UnavailableError):
+        source.collect(0.0)

@@ -1,0 +1,1 @@
+"""End to end: a real JupyterHub, real proxy, real servers, real kernels."""

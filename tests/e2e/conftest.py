@@ -1,0 +1,77 @@
+"""Real Hubs for tests, each ended with everything below it, its log shown where a test failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.hubconfig import HubOptions
+from harness.processes import marked
+from harness.realhub import RealHub
+
+MakeHub = Callable[..., RealHub]
+"""`make_hub("--timeout=10", service=Service.NONE, …)`: hubcull's options, then fields of `HubOptions`."""
+
+_HERE = Path(__file__).parent
+_LIMIT = 240.0
+_running: list[RealHub] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests in this folder more time than a unit test has; real servers take seconds to start."""
+    for item in items:
+        if _HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_LIMIT))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the logs of the running Hubs to a failure."""
+    report = yield
+    if report.failed:
+        for hub in _running:
+            report.sections.append((f"log of the Hub at {hub.url}", hub.log_tail(12_000)))
+            report.sections.append(("its processes", "\n".join(hub.processes())))
+            if hub.service_log != hub.log and hub.service_log.exists():
+                report.sections.append(("log of its service", hub.service_log.read_text()[-12_000:]))
+    return report
+
+
+@contextmanager
+def _hubs(factory: pytest.TempPathFactory) -> Iterator[MakeHub]:
+    made: list[RealHub] = []
+
+    def make(*service_options: str, **fields: Any) -> RealHub:
+        hub = RealHub(HubOptions(service_options=service_options, **fields), factory.mktemp("hub"))
+        made.append(hub)
+        hub.start()
+        _running.append(hub)
+        return hub
+
+    try:
+        yield make
+    finally:
+        for hub in made:
+            hub.stop()
+            if hub in _running:
+                _running.remove(hub)
+    for hub in made:
+        assert list(marked(hub.place.mark)) == []
+
+
+@pytest.fixture
+def make_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeHub]:
+    """Start Hubs that end with the test."""
+    with _hubs(tmp_path_factory) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_module_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeHub]:
+    """Start Hubs that end with the last test of the module."""
+    with _hubs(tmp_path_factory) as make:
+        yield make

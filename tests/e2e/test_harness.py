@@ -1,0 +1,111 @@
+"""The harness keeps its word: what the other end-to-end tests take for granted."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from harness.hubconfig import HubOptions, Service
+from harness.launch import HubFailedError
+from harness.processes import alive, environment, find_below, marked
+from harness.realhub import RealHub
+from harness.situations import Browser, post_report, server_token
+from harness.waiting import wait_until
+from tests.e2e.conftest import MakeHub
+
+SCRIPT = "import time; time.sleep(600)"
+
+
+@pytest.fixture(scope="module")
+def hub(make_module_hub: MakeHub) -> RealHub:
+    """One Hub without hubcull, with the default server of ada."""
+    hub = make_module_hub(service=Service.NONE)
+    hub.api.start_server("ada")
+    return hub
+
+
+@pytest.fixture
+def ada(hub: RealHub) -> Browser:
+    """Return the browser of ada."""
+    return Browser(hub, "ada")
+
+
+def test_servers_are_as_asked_for(hub: RealHub) -> None:
+    hub.api.start_server("bob", "gpu", extension=False, env={"COLOUR": "blue"})
+    pid = hub.api.server_pid("bob", "gpu")
+    assert hub.api.servers_ready() >= {"ada/", "bob/gpu"}
+    assert environment(pid)["COLOUR"] == "blue"
+    assert environment(pid)["HUBCULL_URL"] == hub.service_url
+    hub.api.stop_server("bob", "gpu")
+    assert hub.api.server_model("bob", "gpu") is None
+    assert not alive(pid)
+
+
+def test_a_server_token_is_the_servers_own(hub: RealHub, ada: Browser) -> None:
+    token = server_token(ada.server_pid)
+    assert "access:servers!server=ada/" in hub.api.whoami(token).json()["scopes"]
+    assert post_report(hub, token, {}).status == 403  # no service here: the Hub answers, and not with JSON
+
+
+def test_a_cell_left_alone_runs_on_and_the_hub_sees_nothing_of_it(hub: RealHub, ada: Browser) -> None:
+    kernel_id = ada.leave_cell("import time; time.sleep(600)")
+    wait_until(lambda: hub.api.last_activity_age("ada") > 4, 20, "last_activity stands still")
+    assert alive(ada.kernel_pid(kernel_id))
+    pid = ada.crash_kernel(kernel_id)
+    wait_until(lambda: not alive(pid), 5, "the kernel is dead")
+
+
+def test_an_open_tab_answers_and_can_interrogate_a_busy_kernel(ada: Browser) -> None:
+    with ada.open_kernel() as kernel:
+        assert kernel.run("1 + 1")["status"] == "ok"
+        kernel.begin("import time; time.sleep(600)")
+        assert kernel.ask("usage_request", channel="control")["content"]["pid"] == ada.kernel_pid(kernel.id)
+        assert ada.status()["connections"] == 1
+    wait_until(lambda: ada.status()["connections"] == 0, 5, "the tab is closed")
+
+
+def test_a_command_left_in_a_terminal_runs_on(ada: Browser) -> None:
+    pid = ada.leave_command(f'{sys.executable} -c "{SCRIPT}"', SCRIPT)
+    assert alive(pid)
+    assert find_below(ada.server_pid, SCRIPT) == pid
+
+
+def test_a_path_can_be_cut_off_for_longer_than_the_hub_looks_away(hub: RealHub) -> None:
+    assert hub.options.last_activity_interval == 2
+    before = post_report(hub, None, {}).status
+    hub.routes.cut("/services/hubcull")
+    with pytest.raises(TimeoutError):
+        wait_until(lambda: post_report(hub, None, {}).status != 503, 3.5, "the Hub mends the route")
+    hub.routes.mend("/services/hubcull")
+    assert post_report(hub, None, {}).status == before
+
+
+def test_servers_outlive_a_hub_that_leaves_them_alone(make_hub: MakeHub) -> None:
+    hub = make_hub(service=Service.NONE, cleanup_servers=False)
+    hub.api.start_server("ada")
+    pid = hub.api.server_pid("ada")
+    hub.restart_hub()
+    wait_until(lambda: hub.api.is_ready("ada"), 15, "the Hub finds the server again")
+    assert hub.api.server_pid("ada") == pid
+    assert Browser(hub, "ada").status()["kernels"] == 0
+
+
+def test_nothing_is_left_of_a_killed_hub(make_hub: MakeHub) -> None:
+    hub = make_hub(service=Service.NONE)
+    hub.api.start_server("ada")
+    script = Browser(hub, "ada").leave_command(f'{sys.executable} -c "{SCRIPT}"', SCRIPT)
+    pids = [hub.api.server_pid("ada"), script]
+    hub.kill_hub()
+    assert all(alive(pid) for pid in pids)
+    hub.stop()
+    assert not any(alive(pid) for pid in pids)
+    assert any("jupyterhub-singleuser" in each for each in hub.leftovers)
+
+
+def test_nothing_is_left_of_a_hub_that_does_not_start() -> None:
+    hub = RealHub(HubOptions(service_command=(sys.executable, "-c", "import sys; sys.exit('no')")))
+    with pytest.raises(HubFailedError, match="exited with status 1"):
+        hub.start()
+    assert list(marked(hub.place.mark)) == []
+    assert not hub.place.directory.exists()

@@ -1,0 +1,83 @@
+"""Laws of settings: a file wins over the environment, and a bad value is named and harmless."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from traitlets.config import Config
+
+from hubcull_server_ext.app import HubcullExtension, about
+
+HUB = "JUPYTERHUB_PUBLIC_HUB_URL"
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HUBCULL_URL", "HUBCULL_SERVICE_URL", HUB):
+        monkeypatch.delenv(name, raising=False)
+
+
+def settings(**values: object) -> HubcullExtension:
+    """Return the extension with these values from a configuration file."""
+    return HubcullExtension(config=Config(HubcullExtension=values), log=logging.getLogger("test"))
+
+
+def test_service_is_found_in_order_and_never_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """File, then environment, then the Hub's public address, else nothing."""
+    assert settings().found_service_url() == ""
+    monkeypatch.setenv(HUB, "https://hub.example/jhub/hub/")
+    assert settings().found_service_url() == "https://hub.example/jhub/services/hubcull/"
+    monkeypatch.setenv("HUBCULL_URL", "http://proxy/services/hubcull")
+    assert settings().found_service_url() == "http://proxy/services/hubcull/"
+    assert settings(service_url="http://file/").found_service_url() == "http://file/"
+
+
+def test_address_that_is_none_is_named_and_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong address is a clear warning and an inert extension."""
+    assert settings(service_url="proxy:8000").found_service_url() == ""
+    assert "proxy:8000" in caplog.text
+
+
+def test_environment_sets_what_no_file_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spawner can set every trait; a configuration file wins."""
+    monkeypatch.setenv("HUBCULL_WATCH_KERNELS", "off")
+    monkeypatch.setenv("HUBCULL_SAMPLE_INTERVAL", "2.5")
+    monkeypatch.setenv("HUBCULL_NOT_WORK", "sleep, mytool")
+    found = settings()
+    assert (found.watch_kernels, found.sample_interval) == (False, 2.5)
+    assert found.not_work == ["sleep", "mytool"]
+    assert settings(watch_kernels=True).watch_kernels is True
+
+
+def test_defaults_hold_without_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is watched every five seconds unless told otherwise; an empty variable tells nothing."""
+    monkeypatch.setenv("HUBCULL_SAMPLE_INTERVAL", " ")
+    found = settings()
+    assert all((found.watch_kernels, found.watch_terminals, found.watch_requests, found.watch_foreign))
+    assert (found.sample_interval, found.first_report_within) == (5.0, 5.0)
+    assert "sleep" in found.not_work
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "default"),
+    [("SAMPLE_INTERVAL", "soon", 5.0), ("SAMPLE_INTERVAL", "-1", 5.0), ("WATCH_KERNELS", "maybe", True)],
+)
+def test_bad_value_is_named_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str, default: object
+) -> None:
+    """The warning names variable, value and what was expected, and the default is used."""
+    monkeypatch.setenv(f"HUBCULL_{name}", value)
+    assert getattr(settings(), name.lower()) == default
+    assert f"HUBCULL_{name} is '{value}'; expected" in caplog.text
+
+
+def test_about_reads_limits_and_survives_nonsense(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits are bytes and cores; a value that is none is left out."""
+    monkeypatch.setenv("MEM_LIMIT", "2147483648")
+    monkeypatch.setenv("CPU_LIMIT", "1.5")
+    monkeypatch.setenv("CPU_GUARANTEE", "some")
+    monkeypatch.setenv("JUPYTER_IMAGE", "image:1")
+    found = about()
+    assert (found.mem_limit, found.cpu_limit, found.cpu_guarantee) == (2147483648, 1.5, None)
+    assert (found.image, found.mem_guarantee) == ("image:1", None)

@@ -1,0 +1,174 @@
+"""Laws of a terminal's processes: what can not be read, or is not known, is work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hubcull_server_ext.signals.jobs import NOT_WORK, Judge
+from hubcull_server_ext.signals.processes import Process, ProcessTable
+
+
+def process(pid: int, name: str, parent: int = 1, state: str = "S", threads: int = 1) -> Process:
+    """Return a process of the session 10."""
+    return Process(pid, name, state, parent, pid, 10, 34816, threads, 500)
+
+
+@dataclass
+class Facts:
+    """What /proc would say of one process."""
+
+    exe: str | None
+    waits_terminal: bool = False
+    waits_child: bool = False
+    interactive: bool = False
+
+
+class FakeTable(ProcessTable):
+    """A process table that answers what it is told."""
+
+    def __init__(self, facts: dict[int, Facts], processes: Iterable[Process] = ()) -> None:
+        super().__init__(machine="x86_64")
+        self._facts = facts
+        for item in processes:
+            self._children.setdefault(item.parent, []).append(item)
+
+    def executable(self, process: Process) -> str | None:
+        return self._facts[process.pid].exe
+
+    def waits_for_terminal(self, process: Process) -> bool:
+        return self._facts[process.pid].waits_terminal
+
+    def waits_for_child(self, process: Process) -> bool:
+        return self._facts[process.pid].waits_child
+
+    def interactive(self, process: Process) -> bool:
+        return self._facts[process.pid].interactive
+
+
+def judge(facts: dict[int, Facts], *processes: Process) -> Judge:
+    """Return a judge of these processes."""
+    return Judge(FakeTable(facts, processes), frozenset(NOT_WORK))
+
+
+@pytest.mark.parametrize(
+    ("name", "exe", "work"),
+    [
+        ("sleep", "sleep", False),
+        ("sleep", "busybox", False),
+        ("vi", "vim.basic", False),
+        ("top", None, False),
+        ("wget", "busybox", True),
+        ("python3", "python3.11", True),
+        ("watch", "python3.11", True),  # a script that calls itself so
+        ("top", "bash", True),
+        ("unknown", None, True),
+    ],
+)
+def test_list_of_programs_that_are_no_work(name: str, exe: str | None, work: bool) -> None:
+    """A program on the list is no work; a script that borrows its name is."""
+    one = process(20, name)
+    assert judge({20: Facts(exe)}, one).is_work(one) is work
+
+
+def test_what_waits_for_its_terminal_is_no_work() -> None:
+    """A prompt is idle however it is called."""
+    one = process(20, "repl")
+    assert not judge({20: Facts("repl", waits_terminal=True)}, one).is_work(one)
+
+
+def test_nested_prompt_is_as_idle_as_its_children() -> None:
+    """Prompt, prompt, sleep: nothing works; one worker among the children is enough."""
+    outer, inner, sleep = process(20, "bash"), process(21, "zsh", 20), process(22, "sleep", 21)
+    facts = {
+        20: Facts("bash", waits_child=True, interactive=True),
+        21: Facts("zsh", waits_child=True, interactive=True),
+        22: Facts("sleep"),
+    }
+    assert not judge(facts, outer, inner, sleep).is_work(outer)
+    worker = process(23, "train", 21)
+    facts[23] = Facts("train")
+    assert judge(facts, outer, inner, sleep, worker).is_work(outer)
+
+
+def test_script_is_work_whatever_it_waits_for() -> None:
+    """A shell that reads no terminal runs somebody's steps."""
+    script, sleep = process(20, "bash"), process(22, "sleep", 20)
+    facts = {20: Facts("bash", waits_child=True), 22: Facts("sleep")}
+    assert judge(facts, script, sleep).is_work(script)
+
+
+def test_open_pager_does_not_make_its_parent_work() -> None:
+    """``git log`` left open is a pager."""
+    git, less = process(20, "git"), process(21, "less", 20)
+    facts = {20: Facts("git", waits_child=True), 21: Facts("less")}
+    assert not judge(facts, git, less).is_work(git)
+
+
+@pytest.mark.parametrize(
+    ("exe", "label"),
+    [("python3.11", "python"), ("g++-12", "g++"), ("my_secret", "program"), (None, "program"), ("R", "R")],
+)
+def test_only_public_names_are_told(exe: str | None, label: str) -> None:
+    """The name of somebody's own program is theirs."""
+    one = process(20, "x")
+    assert judge({20: Facts(exe)}, one).label(one) == label
+
+
+def test_rest_is_stopped_or_wholly_dead() -> None:
+    """A dead first thread with others alive still works."""
+    assert process(1, "x", state="T").at_rest
+    assert process(1, "x", state="Z").at_rest
+    assert not process(1, "x", state="Z", threads=4).at_rest
+    assert not process(1, "x", state="D").at_rest
+
+
+def write_process(
+    root: Path, pid: int, name: str, parent: int, session: int, syscall: str | None = None
+) -> None:
+    """Write a process's files as Linux would."""
+    folder = root / str(pid)
+    folder.mkdir()
+    stat = f"{pid} ({name}) S {parent} {pid} {session} 34816 {pid} 0 0 0 0 0 0 0 0 0 20 0 1 0 500 0 0\n"
+    (folder / "stat").write_text(stat)
+    if syscall is not None:
+        (folder / "syscall").write_text(syscall)
+
+
+def test_members_are_the_session_and_all_descendants(tmp_path: Path) -> None:
+    """What ``sudo`` runs in a session of its own still belongs to the terminal; the shell itself does not."""
+    write_process(tmp_path, 10, "bash", 1, 10)
+    write_process(tmp_path, 11, "job (odd) name", 1, 10)  # orphaned, yet of the session
+    write_process(tmp_path, 12, "sudo", 10, 10)
+    write_process(tmp_path, 13, "make", 12, 13)  # in a session of its own
+    write_process(tmp_path, 14, "stranger", 1, 14)
+    table = ProcessTable(tmp_path)
+    table.refresh()
+    assert {p.pid: p.name for p in table.of_terminal(10)} == {11: "job (odd) name", 12: "sudo", 13: "make"}
+
+
+@pytest.mark.parametrize(
+    "syscall", [None, "running\n", "-1 0x7f 0x7f\n", "0 0x3 0x0 0x0\n", "junk", "7 0x1 0x1 0x0\n"]
+)
+def test_unreadable_wait_is_not_known_to_wait(tmp_path: Path, syscall: str | None) -> None:
+    """What /proc does not say, or does not say clearly, protects."""
+    write_process(tmp_path, 10, "x", 1, 10, syscall)
+    table = ProcessTable(tmp_path, machine="x86_64")
+    table.refresh()
+    one = table.get(10)
+    assert one is not None
+    assert not table.waits_for_terminal(one)
+    assert not table.waits_for_child(one)
+
+
+def test_unknown_machine_knows_no_wait(tmp_path: Path) -> None:
+    """On a processor whose numbers we do not know nothing is taken for waiting."""
+    write_process(tmp_path, 10, "x", 1, 10, "61 0x0 0x0\n")
+    table = ProcessTable(tmp_path, machine="riscv64")
+    table.refresh()
+    one = table.get(10)
+    assert one is not None
+    assert not table.waits_for_child(one)

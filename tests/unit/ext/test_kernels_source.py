@@ -1,0 +1,104 @@
+"""Laws of finding kernels: doubt about one is said, and hides no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hubcull_server_ext import wire
+from hubcull_server_ext.signals.kernel_state import KernelState, Span
+from hubcull_server_ext.signals.kernels import KernelsSource
+from hubcull_server_ext.snapshot import SourceError
+
+
+class FakeKernel:
+    """A kernel whose ports are not open, or that can not be connected to."""
+
+    def __init__(self, ports: list[int]) -> None:
+        self.ports = ports
+        self.execution_state = "idle"
+
+    def connect_iopub(self) -> object:
+        """Fail as a kernel without a local socket does."""
+        raise ConnectionError("/secret/path")
+
+
+class FakeManagers:
+    """Kernel managers that hold what they are told."""
+
+    def __init__(self, kernels: dict[str, FakeKernel]) -> None:
+        self.kernels = kernels
+
+    def list_kernel_ids(self) -> list[str]:
+        """Return the ids."""
+        return list(self.kernels)
+
+    def get_kernel(self, kernel_id: str) -> FakeKernel:
+        """Return a kernel."""
+        return self.kernels[kernel_id]
+
+    def kernel_model(self, kernel_id: str) -> Any:
+        """Return a model without a number of connections."""
+        return {"id": kernel_id}
+
+
+class GatewayMappingKernelManager(FakeManagers):
+    """Named as jupyter_server's manager of remote kernels."""
+
+
+class Time:
+    """A clock that is set by hand."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_gateway_kernels_are_doubt_and_no_kernels_are_none() -> None:
+    """Kernels we can not see are never taken for idle; where there are none, nothing is in doubt."""
+    source = KernelsSource(GatewayMappingKernelManager({}), None, Time())
+    source.start()
+    assert source.collect(100.0) == []
+    source = KernelsSource(GatewayMappingKernelManager({"a": FakeKernel([1])}), None, Time())
+    source.start()
+    with pytest.raises(SourceError, match="gateway"):
+        source.collect(100.0)
+
+
+def test_kernel_that_can_not_be_connected_to_is_doubt() -> None:
+    """The report says so by the exception's class, and never by its text."""
+    source = KernelsSource(FakeManagers({"a": FakeKernel([5])}), None, Time())
+    source.start()
+    with pytest.raises(SourceError, match="ConnectionError") as failure:
+        source.collect(100.0)
+    assert "secret" not in str(failure.value)
+
+
+def test_kernel_without_ports_is_doubt_only_after_a_while() -> None:
+    """A kernel that still starts is given time."""
+    time = Time()
+    source = KernelsSource(FakeManagers({"a": FakeKernel([])}), None, time)
+    source.start()
+    assert source.collect(110.0) == []
+    with pytest.raises(SourceError, match="no ports"):
+        source.collect(120.0)
+
+
+def test_departed_kernels_leave_the_newest_end_and_request() -> None:
+    """However many kernels come and go, one end of work and one request remain, the newest."""
+    managers = FakeManagers({})
+    time = Time()
+    source = KernelsSource(managers, None, time)
+    for name, end in (("aaaaaaaaa", 50.0), ("bbbbbbbbb", 90.0), ("ccccccccc", 70.0)):
+        managers.kernels[name] = FakeKernel([])
+        source.reconcile()
+        source._watched[name].state = KernelState(
+            last=Span(end - 10.0, end), requests={"execute_request": end - 10.0}
+        )
+        del managers.kernels[name]
+        source.reconcile()
+    busy, request = source.collect(100.0)
+    assert (busy.source, busy.ended_ago, busy.lasted) == ("kernel:bbbbbbbb", 10.0, 10.0)
+    assert (request.kind, request.age) == (wire.Kind.KERNEL_REQUEST, 20.0)
