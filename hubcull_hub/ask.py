@@ -126,7 +126,8 @@ def _account(server: Answer) -> list[str]:
     if server["idle"] is not None:
         lines.append(f"  idle: {span(server['idle'])}")
     if server["deadline"] is not None:
-        lines.append(f"  stops at {server['deadline']}{_deadline(server)}, unless something happens before")
+        left = span(max(0.0, server["deadline_in"]))
+        lines.append(f"  would be stopped at {server['deadline']} (in {left}), if nothing happens before")
     lines.append(f"  the Hub's last_activity: {server['last_activity']}")
     ago = server["last_report_ago"]
     lines.append("  never reported since it started" if ago is None else f"  last report: {span(ago)} ago")

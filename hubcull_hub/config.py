@@ -286,13 +286,16 @@ def _required(value: str, name: str, variable: str) -> str:
 
 
 def _request_timeout(env: Mapping[str, str]) -> float:
+    """Return the time limit of each request to the Hub (s); there is always one."""
     text = env.get("JUPYTERHUB_REQUEST_TIMEOUT") or "60"
     try:
-        return float(text)
-    except ValueError as error:
-        raise ConfigError(
-            f"JUPYTERHUB_REQUEST_TIMEOUT = {text!r} in the environment can not be used; give seconds"
-        ) from error
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        where = "in the environment can not be used; give seconds, more than 0"
+        raise ConfigError(f"JUPYTERHUB_REQUEST_TIMEOUT = {text!r} {where}")
+    return seconds
 
 
 def _bind(option: str, env: Mapping[str, str], *, managed: bool) -> tuple[str, int] | None:

@@ -146,10 +146,12 @@ class Executor:
             log.exception("culling %s failed", verdict.key)
             outcome = Outcome(verdict, Result.FAILED, f"{type(error).__name__}: {error}")
         finally:
-            del self._tasks[verdict.key]
             self._note(outcome)
-            if number is not None:
-                await self._journal.record_outcome(number, outcome)
+            try:
+                if number is not None:
+                    await self._journal.record_outcome(number, outcome)
+            finally:
+                del self._tasks[verdict.key]
 
     async def _stop(self, verdict: Verdict) -> Outcome:
         """Look again, then stop; the slot is held for as long as the Hub works on our request."""

@@ -150,7 +150,7 @@ def user_of(item: Any) -> tuple[str, list[ServerState]]:
     name = item["name"]
     servers = item.get("servers")
     if servers is None:
-        raise MissingScopeError("read:servers", f"it shows no servers for {name!r}")
+        raise MissingScopeError("read:servers", "it shows users without their servers")
     if not isinstance(servers, dict):
         raise HubAnswerError(200, f"the servers of {name!r} are no mapping")
     groups, admin = _texts(item.get("groups")), item.get("admin") is True

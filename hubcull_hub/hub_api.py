@@ -23,6 +23,7 @@ from hubcull_hub.hub_answers import (
     HubRefusedError,
     HubTimeoutError,
     HubUnreachableError,
+    MissingScopeError,
     StopAnswer,
     TokenOwner,
     items_of,
@@ -113,18 +114,25 @@ class HubApi:
         """Return the servers of all users with a ready one, pending servers of theirs included.
 
         Offsets shift when servers stop between two pages, so a user may be skipped: absence from the
-        list proves nothing. A user met twice counts once, as last seen. Raises HubError, and
-        MissingScopeError where ``read:servers`` was not granted; never returns part of the pages.
+        list proves nothing. A user met twice counts once, as last seen. Users whose servers our scopes do
+        not show (``read:servers!group=pilot``) are left out. Raises HubError, and MissingScopeError where
+        that is all of them; never returns part of the pages.
         """
         seen: dict[str, list[ServerState]] = {}
+        hidden: MissingScopeError | None = None
         offset: int | None = 0
         while offset is not None:
             limit = f"&limit={self._page_size}" if self._page_size else ""
             page = await self._get("list", f"/users?state=ready{limit}&offset={offset}", accept=_PAGED)
             for item in items_of(page):
-                name, states = user_of(item)
-                seen[name] = states
+                try:
+                    name, states = user_of(item)
+                    seen[name] = states
+                except MissingScopeError as error:
+                    hidden = error
             offset = next_offset(page, offset)
+        if hidden is not None and not seen:
+            raise hidden
         return [state for states in seen.values() for state in states]
 
     async def read_user(self, name: str) -> list[ServerState]:

@@ -5,14 +5,12 @@ The only place that turns wire messages into the service's own words, and so the
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
 
-from hubcull_hub.hub_answers import HubError
+from hubcull_hub.directory import Directory
 from hubcull_hub.identity import Entry, Rejection, TokenBook
 from hubcull_hub.model import (
     Clock,
@@ -28,7 +26,7 @@ from hubcull_hub.model import (
 )
 from hubcull_hub.policy import decide, report_interval, seconds_since
 from hubcull_hub.sight import Sight
-from hubcull_hub.standing import age_carried, carry
+from hubcull_hub.standing import age_carried, carry, standing
 from hubcull_hub.store import Store
 from hubcull_server_ext import wire
 
@@ -37,10 +35,9 @@ log = logging.getLogger(__name__)
 STRONG_SOURCES = ("kernels", "terminals", "requests", "foreign")
 """Sources without which idleness is not known; a report that lacks one is in doubt."""
 
-ASK_AGAIN = 10.0
-"""Seconds for which the Hub is not asked again about a server it did not list; less with a short timeout."""
-
-UNLISTED_KEPT = 10_000
+CHECK_AGAIN = 600.0
+"""Seconds for which a token need not be checked again while report after report shows the same due server:
+one that a dry run or a budget leaves running must not cost the Hub a question with each of them."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer to the reporter, not a fault of ours
@@ -51,30 +48,20 @@ class Refused(Exception):  # noqa: N818 - an answer to the reporter, not a fault
         self.status, self.refusal = status, wire.Refusal(code, message, retry_in)
 
 
-class ReadsUsers(Protocol):
-    """What ingest needs of the Hub."""
-
-    async def read_user(self, name: str) -> list[ServerState]:
-        """Return a user's running servers."""
-
-
 class Ingest:
     """Takes reports, one call of `accept` each."""
 
     def __init__(
         self,
         book: TokenBook,
-        hub: ReadsUsers,
+        directory: Directory,
         store: Store,
         sight: Sight,
         policy: Policy,
         now: Callable[[], Instant],
     ) -> None:
-        self._book, self._hub, self._store = book, hub, store
+        self._book, self._directory, self._store = book, directory, store
         self._sight, self._policy, self._now = sight, policy, now
-        self._ask_again = min(ASK_AGAIN, report_interval(policy))
-        self._asked: dict[ServerKey, float] = {}
-        self._asking: dict[str, asyncio.Future[None]] = {}
         self.refused: dict[str, int] = {}
         """How many reports were refused, by code."""
 
@@ -108,18 +95,25 @@ class Ingest:
         previous = self._store.report(key, started)
         if previous is not None and _suspicious(previous, report) and entry.checked_at < asked.mono:
             entry = await self._look(token, asked, fresh=True)
-        self._book.bind(token, started)
+        if entry.started != started:
+            self._book.bind(token, started)
         now = self._now()
         self._sight.report_came(now)
         if previous is not None and _already_had(previous, report):
             return self._reply(self._decide(server, now), now)
-        received = self._received(report, started, previous, now)
-        received = replace(received, validated=entry.checked_at >= asked.mono)
+        validated = entry.checked_at >= asked.mono or self._still_due(previous, entry, asked)
+        received = self._received(report, started, previous, now, validated=validated)
         self._store.put_report(key, received)
         verdict = self._decide(server, now)
         if verdict.reason is Reason.UNCONFIRMED:
             verdict = await self._validate(token, server, received, now)
         return self._reply(verdict, now)
+
+    def _still_due(self, previous: Received | None, entry: Entry, now: Instant) -> bool:
+        """Tell whether the last report showed the same server due, its token checked for that lately."""
+        if previous is None or not previous.validated or now.mono - entry.checked_at >= CHECK_AGAIN:
+            return False
+        return standing(previous, self._policy).ends <= 0
 
     async def _validate(self, token: str, server: ServerState, received: Received, now: Instant) -> Verdict:
         """Check the token of a report that may lead to a stop; until then the report can not."""
@@ -152,58 +146,23 @@ class Ingest:
         return report
 
     async def _server(self, key: ServerKey, entry: Entry, uptime: float) -> tuple[ServerState, datetime]:
-        """Return the server as the Hub lists it, asking for it where what we know may be too old.
-
-        That is: when it is unknown or was not ready, and when its process, or the token's first use, is
-        younger than our knowledge, which may then be of an earlier incarnation.
-        """
-        now = self._now()
-        server = self._store.servers.get(key)
-        stale = entry.started is None and uptime < now.mono - self._store.read_at(key)
-        if server is None or not server.ready or stale:
-            await self._ask(key, now)
-            server = self._store.servers.get(key)
+        """Return the server as the Hub lists it; a process younger than our knowledge has it read anew."""
+        first_use = entry.started is None
+        server = await self._directory.find(key, younger_than=uptime if first_use else None)
         if server is None or server.started is None:
             message = f"the Hub does not list {key} as running"
-            raise Refused(404, "not-listed", message, retry_in=self._ask_again)
+            pause = max(self._directory.pause(key), 1.0)
+            raise Refused(404, "not-listed", message, retry_in=pause)
         return server, server.started
 
-    async def _ask(self, key: ServerKey, now: Instant) -> None:
-        """Read one user's servers from the Hub, at most once in `ASK_AGAIN`, and once for all who wait."""
-        asking = self._asking.get(key.user)
-        if asking is not None:
-            await asyncio.shield(asking)
-            return
-        if now.mono - self._asked.get(key, float("-inf")) < self._ask_again and key not in self._store.servers:
-            return
-        self._asking[key.user] = done = asyncio.get_running_loop().create_future()
-        try:
-            servers = await self._hub.read_user(key.user)
-        except HubError as error:
-            done.set_exception(error)
-            done.exception()  # read, so that nobody is told it was not
-            raise
-        except BaseException:
-            done.cancel()
-            raise
-        else:
-            done.set_result(None)
-        finally:
-            del self._asking[key.user]
-        self._take(key, servers)
-
-    def _take(self, key: ServerKey, servers: list[ServerState]) -> None:
-        moment = self._now()
-        if len(self._asked) > UNLISTED_KEPT:
-            self._asked.clear()
-        self._asked[key] = moment.mono
-        for server in servers:
-            self._store.put_server(server, moment, self._sight.heard)
-        if key not in {server.key for server in servers}:
-            self._store.drop_server(key)
-
     def _received(
-        self, report: wire.Report, started: datetime, previous: Received | None, now: Instant
+        self,
+        report: wire.Report,
+        started: datetime,
+        previous: Received | None,
+        now: Instant,
+        *,
+        validated: bool,
     ) -> Received:
         """Turn a report into evidence, with what earlier runs of the same incarnation still prove."""
         carried: tuple[Signal, ...] = ()
@@ -220,9 +179,10 @@ class Ingest:
             mono=now.mono,
             interval=report_interval(self._policy),
             heard=self._sight.heard,
-            signals=tuple(_signal(s) for s in report.signals),
+            signals=tuple([_signal(s) for s in report.signals]),
             faults=_faults(report),
             carried=carried,
+            validated=validated,
         )
 
     def _decide(self, server: ServerState, now: Instant) -> Verdict:
@@ -260,6 +220,7 @@ def _already_had(previous: Received, report: wire.Report) -> bool:
 
 
 _CLOCKS = {clock.value: clock for clock in Clock}
+_STRONG = wire.Strength.STRONG
 
 
 def _signal(signal: wire.Signal) -> Signal:
@@ -274,7 +235,7 @@ def _signal(signal: wire.Signal) -> Signal:
         label=signal.label,
         count=signal.count,
         actor=signal.actor,
-        strong=signal.strength is wire.Strength.STRONG,
+        strong=signal.strength is _STRONG,
     )
 
 

@@ -54,13 +54,17 @@ def decide(evidence: Evidence, policy: Policy, now: Instant) -> Verdict:
 class _Case:
     """One server's evidence, policy and now, with the ways to put a verdict on it."""
 
-    __slots__ = ("age", "evidence", "now", "policy", "up")
+    __slots__ = ("age", "evidence", "now", "policy")
 
     def __init__(self, evidence: Evidence, policy: Policy, now: Instant) -> None:
         self.evidence, self.policy, self.now = evidence, policy, now
         started = evidence.server.started
         self.age = 0.0 if started is None else (now.utc - started).total_seconds()
-        self.up = now.mono - evidence.watch.since
+
+    @property
+    def up(self) -> float:
+        """For how long the service has watched (s)."""
+        return self.now.mono - self.evidence.watch.since
 
     def say(
         self,

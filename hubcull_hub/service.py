@@ -15,12 +15,14 @@ from hubcull_hub import __version__, clock
 from hubcull_hub.config import Settings
 from hubcull_hub.confirm import make_confirm
 from hubcull_hub.database import Database
+from hubcull_hub.directory import FIRST_PAUSE, Directory
 from hubcull_hub.executor import Executor
 from hubcull_hub.fitness import Features
 from hubcull_hub.hub_api import HubApi
 from hubcull_hub.identity import TokenBook
 from hubcull_hub.ingest import Ingest
 from hubcull_hub.loop import Loop
+from hubcull_hub.policy import report_interval
 from hubcull_hub.sight import Sight
 from hubcull_hub.store import FLUSH_EVERY, Store
 from hubcull_hub.web.app import make_app, make_broken_app
@@ -33,6 +35,9 @@ DRAIN = 8.0
 
 PARENT_EVERY = 1.0
 """Seconds between two looks at the parent process."""
+
+PRUNE_EVERY = 86_400.0
+"""Seconds between two times at which old decisions are dropped."""
 
 PORT_FREED_IN = 10.0
 """Seconds to wait for the port: an orphan of a killed Hub notices within `PARENT_EVERY` and frees it."""
@@ -97,7 +102,9 @@ async def _service(settings: Settings, database: Database) -> AsyncIterator[tupl
             limits=settings.limits,
             cull_every=settings.cull_every,
         )
-        ingest = Ingest(book, hub, store, sight, settings.policy, clock.now)
+        pause = min(FIRST_PAUSE, report_interval(settings.policy))
+        directory = Directory(hub, store, sight, clock.now, pause)
+        ingest = Ingest(book, directory, store, sight, settings.policy, clock.now)
         context = Context(
             version=__version__,
             hub=hub,
@@ -123,11 +130,10 @@ async def _work(settings: Settings, context: Context, executor: Executor) -> Non
     """Run the cycles and the small chores until something asks for the end."""
     log.info("hubcull %s: %s", __version__, settings)
     stop = _stop_event()
-    chores = [context.loop.run(clock.now), _flush(context.store, context.sight)]
+    chores = [context.loop.run(clock.now), _flush(context.store, context.sight), _prune(context.store)]
     if settings.managed:
         chores.append(_watch_parent(stop))
     async with _tasks(*chores):
-        await context.store.prune(clock.now())
         await stop.wait()
     log.info("stopping; %s", "waiting for stops under way" if executor.waiting(()) else "nothing under way")
 
@@ -198,6 +204,12 @@ async def _flush(store: Store, sight: Sight) -> None:
             await store.flush(sight.heard)
         except Exception:  # evidence stays in memory and is written with the next flush
             log.exception("writing evidence failed")
+
+
+async def _prune(store: Store) -> None:
+    while True:
+        await store.prune(clock.now())
+        await asyncio.sleep(PRUNE_EVERY)
 
 
 async def _repeat(error: str, every: float) -> None:

@@ -16,6 +16,8 @@ from traitlets import Bool, Float, List, Unicode, default
 from traitlets.config import Configurable
 
 _T = TypeVar("_T")
+_SHORTEST = 0.5
+"""Seconds: a look that never ends would slow the server that we only want to watch."""
 _WORDS = {
     "1": True,
     "true": True,
@@ -62,12 +64,14 @@ class HubcullSettings(Configurable):
         and the like, which may stay open for days. In the environment: names with commas between.""",
     ).tag(config=True)
     sample_interval = Float(
+        min=_SHORTEST,
         help="""Seconds between two looks at kernels and terminals. Default: 5. A look costs some milliseconds
-        while a terminal is open, next to nothing otherwise; a job shorter than this may go unseen."""
+        while a terminal is open, next to nothing otherwise; a job shorter than this may go unseen.""",
     ).tag(config=True)
     first_report_within = Float(
+        min=0,
         help="""Seconds after the start within which the first report is sent, at a random moment. Default: 5,
-        so that a service knows of the extension early and many servers do not report at once."""
+        so that a service knows of the extension early and many servers do not report at once.""",
     ).tag(config=True)
 
     default_not_work: tuple[str, ...] = ()
@@ -145,8 +149,8 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise ValueError("a number of seconds above 0")
+    if not _SHORTEST <= seconds < math.inf:
+        raise ValueError(f"a number of seconds, {_SHORTEST} or more")
     return seconds
 
 

@@ -85,8 +85,10 @@ def extension(app: ServerApp) -> HubcullExtension:
 
 
 async def started(app: Any) -> None:
-    """Run the server's start hooks, which the test fixtures leave out."""
-    await app._post_start()
+    """Run the server's start hooks, which the test fixtures leave out; jupyter_server < 2.15 has none."""
+    if hasattr(app, "_post_start"):
+        await app._post_start()
+    await until(lambda: extension(app)._begun)
 
 
 @pytest.mark.usefixtures("hub_env")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hubcull_hub.model import Action, Reason, ServerKey
+from hubcull_hub.model import Action, Limits, Reason, ServerKey
 from tests.component.hub.fake_hub import Fault, server_token, service_token
 from tests.component.hub.world import PREFIX, World, post, pressed, running, world
 
@@ -164,6 +164,51 @@ def test_a_server_the_hub_does_not_list_is_never_acted_on() -> None:
             assert w.hub.count("GET", "/users/alice") == 1
             await w.cycle()
             assert w.hub.count("DELETE") == 0
+
+    run(scenario)
+
+
+def test_servers_that_are_not_shown_cost_the_hub_less_and_less() -> None:
+    """In a pilot with filtered scopes all others may report for ever: the pause doubles up to an hour."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            w.hub.remove_server("alice")
+            pauses = []
+            async with w.web() as client:
+                for _ in range(12):
+                    _, refusal = await post(client, token, w.body("alice/"))
+                    pauses.append(refusal["retry_in"])
+                    w.later(refusal["retry_in"] - 0.5)
+                    await post(client, token, w.body("alice/"))
+                    w.later(1)
+            assert pauses[:4] == [10, 20, 40, 80]
+            assert pauses[-1] == 3600
+            assert w.hub.count("GET", "/users/alice") == 12
+            w.add("alice")
+            async with w.web() as client:
+                w.later(3600)
+                assert (await post(client, token, w.body("alice/", pressed(1))))[0] == 200
+
+    run(scenario)
+
+
+def test_a_due_server_that_is_left_running_costs_few_questions() -> None:
+    """A dry run for an hour: the token is checked every ten minutes, not with each report."""
+
+    async def scenario() -> None:
+        async with world(limits=Limits(dry_run=True)) as w:
+            token = w.add("alice")
+            async with w.web() as client:
+                await post(client, token, w.body("alice/", pressed(5)))
+                before = w.hub.count("GET", "/user") - w.hub.count("GET", "/users")
+                for i in range(24):
+                    w.later(150)
+                    _, reply = await post(client, token, w.body("alice/", pressed(605 + 150 * i)))
+                    assert reply["state"] == "cull"
+                asked = w.hub.count("GET", "/user") - w.hub.count("GET", "/users") - before
+            assert asked == 6
 
     run(scenario)
 

@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from hubcull_hub.confirm import make_confirm
 from hubcull_hub.database import Database
+from hubcull_hub.directory import Directory
 from hubcull_hub.executor import Executor
 from hubcull_hub.fitness import Features
 from hubcull_hub.hub_api import HubApi
@@ -78,7 +79,8 @@ class World:
             cull_every=1.0,
         )
         self.book = TokenBook(api)
-        self.ingest = Ingest(self.book, api, self.store, self.sight, self.policy, lambda: self.now)
+        directory = Directory(api, self.store, self.sight, lambda: self.now)
+        self.ingest = Ingest(self.book, directory, self.store, self.sight, self.policy, lambda: self.now)
 
     async def _sleep(self, seconds: float) -> None:
         self.later(seconds)
