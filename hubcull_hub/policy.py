@@ -125,7 +125,7 @@ def _protected(
     case: _Case, stood: Standing, since: float, template: str, args: tuple[str | float, ...]
 ) -> Verdict:
     """Keep a server for what its report proved, until that runs out."""
-    idle = 0.0 if stood.reason is Reason.BUSY and stood.idle == 0 else stood.idle + since
+    idle = 0.0 if stood.idle == 0 and stood.reason is Reason.BUSY else stood.idle + since
     return case.say(
         Action.KEEP,
         stood.reason,

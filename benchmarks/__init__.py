@@ -1,0 +1,1 @@
+"""What hubcull costs: one module per benchmark, each with a `run()`; see README.md."""
