@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import json
 import logging
 import random
 from collections import Counter
@@ -194,7 +195,7 @@ class _Hour:
         user = self.users[number]
         if user_name(number) not in self.hub.servers:
             return
-        reply = await self.ingest.accept(token_of(number), self._body(user))
+        reply = await self.ingest.accept(token_of(number), json.dumps(self._body(user)).encode())
         self.reports += 1
         wait = reply.report_in * self.dice.uniform(0.9, 1.0)
         if reply.deadline_in:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from hubcull_hub.model import Clock, Evidence, Instant, Received, ServerKey, ServerState, Signal, Watch
+from hubcull_hub.model import Clock, Evidence, Fact, Instant, Received, ServerKey, ServerState, Signal, Watch
 from hubcull_server_ext import wire
 
 NOW = Instant(datetime(2026, 5, 1, 12, 0, tzinfo=timezone.utc), 1_000_000.0)
@@ -96,13 +95,13 @@ def received(age: float, *signals: Signal) -> Received:
 def _signals(last_act: float) -> tuple[Signal, ...]:
     """Return seven signals, like those of `typical_report`; the newest presence is ``last_act`` s old."""
     return (
-        Signal("kernel_request", "kernel:a", Clock.PRESENCE, age=last_act, label="execute_request"),
-        Signal("kernel_busy", "kernel:a", Clock.WORK, ended_ago=last_act + 5, lasted=12.0, label="cell"),
-        Signal("kernel_connections", "kernel:a", Clock.NONE, count=1),
-        Signal("terminal_input", "terminal:1", Clock.PRESENCE, age=last_act + 600),
-        Signal("terminal_output", "terminal:1", Clock.NONE, age=2.0),
-        Signal("api_request", "requests", Clock.PRESENCE, age=last_act + 60, label="ContentsHandler PUT"),
-        Signal("visible_tab", "requests", Clock.PRESENCE, age=last_act, strong=False),
+        Fact("kernel_request", "kernel:a", Clock.PRESENCE, age=last_act, label="execute_request"),
+        Fact("kernel_busy", "kernel:a", Clock.WORK, ended_ago=last_act + 5, lasted=12.0, label="cell"),
+        Fact("kernel_connections", "kernel:a", Clock.NONE, count=1),
+        Fact("terminal_input", "terminal:1", Clock.PRESENCE, age=last_act + 600),
+        Fact("terminal_output", "terminal:1", Clock.NONE, age=2.0),
+        Fact("api_request", "requests", Clock.PRESENCE, age=last_act + 60, label="ContentsHandler PUT"),
+        Fact("visible_tab", "requests", Clock.PRESENCE, age=last_act),
     )
 
 
@@ -125,12 +124,12 @@ def _one(number: int, dice: random.Random) -> Evidence:
     )
     evidence = Evidence(server=server, watch=Watch(since=0.0, heard=HEARD))
     if kind < 0.55:
-        return replace(evidence, report=received(age, *_signals(dice.uniform(1.0, 500.0))))
+        return evidence._replace(report=received(age, *_signals(dice.uniform(1.0, 500.0))))
     if kind < 0.75:
-        cell = Signal("kernel_busy", "kernel:a", Clock.WORK, going_on_for=dice.uniform(1.0, 50_000.0))
-        return replace(evidence, report=received(age, cell, *_signals(5000.0)))
+        cell = Fact("kernel_busy", "kernel:a", Clock.WORK, going_on_for=dice.uniform(1.0, 50_000.0))
+        return evidence._replace(report=received(age, cell, *_signals(5000.0)))
     if kind < 0.85:
-        return replace(evidence, report=received(age, *_signals(dice.uniform(5000.0, 9000.0))))
+        return evidence._replace(report=received(age, *_signals(dice.uniform(5000.0, 9000.0))))
     if kind < 0.95:
         return evidence
-    return replace(evidence, report=received(dice.uniform(1000.0, 5000.0), *_signals(2000.0)))
+    return evidence._replace(report=received(dice.uniform(1000.0, 5000.0), *_signals(2000.0)))

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from hubcull_hub.directory import Directory
 from hubcull_hub.identity import Entry, Rejection, TokenBook
 from hubcull_hub.model import (
-    Clock,
     Instant,
     Policy,
     Reason,
@@ -25,6 +23,7 @@ from hubcull_hub.model import (
     Verdict,
 )
 from hubcull_hub.policy import decide, report_interval, seconds_since
+from hubcull_hub.reading import read_report
 from hubcull_hub.sight import Sight
 from hubcull_hub.standing import age_carried, carry, standing
 from hubcull_hub.store import Store
@@ -65,12 +64,12 @@ class Ingest:
         self.refused: dict[str, int] = {}
         """How many reports were refused, by code."""
 
-    async def accept(self, token: str, body: object) -> wire.Reply:
+    async def accept(self, token: str, body: bytes) -> wire.Reply:
         """Take one report and return the reply.
 
         Args:
             token: as sent; it proves which server this is.
-            body: the parsed JSON.
+            body: of the request, JSON.
 
         Raises:
             Refused: when the report is not taken; nothing is remembered of it then.
@@ -84,7 +83,7 @@ class Ingest:
             self.refused[code] = self.refused.get(code, 0) + 1
             raise
 
-    async def _accept(self, token: str, body: object) -> wire.Reply:
+    async def _accept(self, token: str, body: bytes) -> wire.Reply:
         asked = self._now()
         entry = await self._look(token, asked)
         key = _key_of(entry)
@@ -119,7 +118,7 @@ class Ingest:
         """Check the token of a report that may lead to a stop; until then the report can not."""
         await self._look(token, now, fresh=True)
         if self._store.report(server.key, received.started) is received:
-            self._store.put_report(server.key, replace(received, validated=True))
+            self._store.put_report(server.key, received._replace(validated=True))
         return self._decide(server, now)
 
     async def _look(self, token: str, now: Instant, *, fresh: bool = False) -> Entry:
@@ -133,10 +132,10 @@ class Ingest:
             raise Refused(403, rejection.code.value, rejection.message)
         return entry
 
-    def _read(self, body: object, key: ServerKey) -> wire.Report:
+    def _read(self, body: bytes, key: ServerKey) -> wire.Report:
         """Read the wire; the server it claims to be must be the one the token proves."""
         try:
-            report = wire.report_from_json(body)
+            report = read_report(body)
         except wire.InvalidMessageError as error:
             log.warning("a report of %s can not be read: %s", key, error)
             raise Refused(400, "unreadable", f"the report can not be read: {error}") from error
@@ -179,7 +178,7 @@ class Ingest:
             mono=now.mono,
             interval=report_interval(self._policy),
             heard=self._sight.heard,
-            signals=tuple([_signal(s) for s in report.signals]),
+            signals=report.signals,
             faults=_faults(report),
             carried=carried,
             validated=validated,
@@ -217,26 +216,6 @@ def _suspicious(previous: Received, report: wire.Report) -> bool:
 def _already_had(previous: Received, report: wire.Report) -> bool:
     """Tell whether a report is a repetition, or was overtaken on its way: it must not replace a newer one."""
     return previous.boot_id == report.boot_id and report.sequence <= previous.sequence
-
-
-_CLOCKS = {clock.value: clock for clock in Clock}
-_STRONG = wire.Strength.STRONG
-
-
-def _signal(signal: wire.Signal) -> Signal:
-    return Signal(
-        kind=signal.kind,
-        source=signal.source,
-        clock=_CLOCKS[signal.clock.value],
-        age=signal.age,
-        going_on_for=signal.going_on_for,
-        ended_ago=signal.ended_ago,
-        lasted=signal.lasted,
-        label=signal.label,
-        count=signal.count,
-        actor=signal.actor,
-        strong=signal.strength is _STRONG,
-    )
 
 
 def _faults(report: wire.Report) -> tuple[SourceFault, ...]:

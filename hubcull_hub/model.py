@@ -1,6 +1,7 @@
 """The words the service thinks in: servers, evidence, policy, verdicts, plans, outcomes.
 
-Plain frozen values; no I/O, no clock, no wire. Durations are seconds, times are aware UTC.
+Plain immutable values; no I/O, no clock, no wire. Durations are seconds, times are aware UTC. Those that are
+made for every report are named tuples, which cost half of a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class ServerKey(NamedTuple):
@@ -28,8 +29,7 @@ class ServerKey(NamedTuple):
         return cls(user, server)
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
+class Instant(NamedTuple):
     """One moment on both clocks: ``utc`` to compare with the Hub's times, ``mono`` (s) for durations."""
 
     utc: datetime
@@ -61,21 +61,72 @@ class Clock(str, Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """One fact from a report, its durations as of the report's receipt."""
+class Signal(Protocol):
+    """One fact from a report, its durations (s) as of the report's receipt.
+
+    An event has an ``age``, work is ``going_on_for`` or ``ended_ago`` and ``lasted``; ``clock`` is one of
+    `Clock`'s values. The wire's signals are such, and so is a `Fact`: the decision reads both alike.
+    """
+
+    @property
+    def kind(self) -> str:
+        """Text."""
+
+    @property
+    def source(self) -> str:
+        """Text."""
+
+    @property
+    def clock(self) -> str:
+        """Text."""
+
+    @property
+    def age(self) -> float | None:
+        """Seconds, or None."""
+
+    @property
+    def going_on_for(self) -> float | None:
+        """Seconds, or None."""
+
+    @property
+    def ended_ago(self) -> float | None:
+        """Seconds, or None."""
+
+    @property
+    def lasted(self) -> float | None:
+        """Seconds, or None."""
+
+    @property
+    def label(self) -> str | None:
+        """What it was, in the field's own words."""
+
+    @property
+    def actor(self) -> str | None:
+        """Who acted, where that is known."""
+
+    @property
+    def count(self) -> object:
+        """A number, for signals that are one."""
+
+
+class Fact(NamedTuple):
+    """A `Signal` of our own making: read back from the store, or aged."""
 
     kind: str
     source: str
-    clock: Clock
+    clock: str
     age: float | None = None
     going_on_for: float | None = None
     ended_ago: float | None = None
     lasted: float | None = None
     label: str | None = None
-    count: int | None = None
     actor: str | None = None
-    strong: bool = True
+    count: int | None = None  # type: ignore[assignment] # a tuple's own count() is of no use here
+
+    @classmethod
+    def of(cls, signal: Signal) -> Fact:
+        """Return the same as a Fact."""
+        return cls(*(getattr(signal, name) for name in cls._fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +138,7 @@ class SourceFault:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """The newest report of one incarnation of a server, as it was received.
 
     ``mono`` is None for evidence read back from the store: it may protect, never condemn.
@@ -169,8 +219,7 @@ class Policy:
     warm_up: float = 660
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(NamedTuple):
     """How well the service can see, at the moment of a decision.
 
     ``since``: monotonic second from which on it has watched without a gap (its own start, the Hub's, a
@@ -183,8 +232,7 @@ class Watch:
     unfit: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """All that a decision about one server may look at.
 
     ``first_heard`` is the listening clock when this incarnation was first seen; ``unproven`` says that

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from hubcull_hub.model import Clock, Received, ServerKey, Signal, SourceFault, Verdict
+from hubcull_hub.model import Clock, Fact, Received, ServerKey, Signal, SourceFault, Verdict
 
 UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
@@ -93,21 +93,19 @@ def read_evidence(row: sa.RowMapping) -> tuple[ServerKey, Received]:
     return key, received
 
 
-_SIGNAL_FIELDS = tuple(field.name for field in fields(Signal))
 _SIGNAL_NUMBERS = ("age", "going_on_for", "ended_ago", "lasted", "count")
 
 
 def _signal_to_json(signal: Signal) -> dict[str, Any]:
-    known = ((name, getattr(signal, name)) for name in _SIGNAL_FIELDS)
-    return {name: value for name, value in known if value is not None}
+    return {name: value for name in Fact._fields if (value := getattr(signal, name)) is not None}
 
 
-def _signal_from_json(data: Mapping[str, Any]) -> Signal:
+def _signal_from_json(data: Mapping[str, Any]) -> Fact:
     """Return the signal; fields that another version stored are left out."""
-    known = {name: data[name] for name in _SIGNAL_FIELDS if name in data}
+    known = {name: data[name] for name in Fact._fields if name in data}
     if not all(isinstance(known.get(name, 0), (int, float)) for name in _SIGNAL_NUMBERS):
         raise ValueError(f"a signal with a number that is none: {known}")
-    return Signal(**{**known, "clock": Clock(known["clock"])})
+    return Fact(**{**known, "clock": Clock(known["clock"]).value})
 
 
 def decision_row(verdict: Verdict, at: datetime) -> dict[str, Any]:

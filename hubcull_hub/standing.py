@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import NamedTuple
 
-from hubcull_hub.model import Clock, Policy, Reason, Received, Signal
+from hubcull_hub.model import Clock, Fact, Policy, Reason, Received, Signal
 
-_NO_CLOCK = Clock.NONE  # to look a member up in its enum costs more, on Python 3.11, than to judge a signal
+_NO_CLOCK = Clock.NONE.value
 
 VISIBLE_TAB = "visible_tab"
 """The one kind of signal with a rule of its own; see `_in_words_of_tab`."""
@@ -44,7 +43,7 @@ def standing(report: Received, policy: Policy) -> Standing:
     ends, last = policy.timeout - idle, None
     tab: Signal | None = None
     for signal in report.signals + report.carried:
-        if signal.clock is _NO_CLOCK:
+        if signal.clock == _NO_CLOCK:
             continue
         if signal.kind == VISIBLE_TAB:
             tab = signal if tab is None or (signal.age or 0.0) < (tab.age or 0.0) else tab
@@ -115,7 +114,7 @@ def carry(earlier: Received, uptime: float, elapsed: float) -> tuple[Signal, ...
         elapsed: between the two receipts (s, >= 0).
 
     """
-    signals = (_aged(s, elapsed) for s in (*earlier.signals, *earlier.carried) if s.clock is not Clock.NONE)
+    signals = (_aged(s, elapsed) for s in (*earlier.signals, *earlier.carried) if s.clock != _NO_CLOCK)
     return _newest(_ended(s, min(uptime, elapsed)) for s in signals)
 
 
@@ -124,24 +123,25 @@ def age_carried(earlier: Received, elapsed: float) -> tuple[Signal, ...]:
     return tuple(_aged(s, elapsed) for s in earlier.carried)
 
 
-def _aged(signal: Signal, elapsed: float) -> Signal:
-    if signal.going_on_for is not None:
-        return replace(signal, going_on_for=signal.going_on_for + elapsed)
-    if signal.ended_ago is not None:
-        return replace(signal, ended_ago=signal.ended_ago + elapsed)
-    return signal if signal.age is None else replace(signal, age=signal.age + elapsed)
+def _aged(signal: Signal, elapsed: float) -> Fact:
+    fact = Fact.of(signal)
+    if fact.going_on_for is not None:
+        return fact._replace(going_on_for=fact.going_on_for + elapsed)
+    if fact.ended_ago is not None:
+        return fact._replace(ended_ago=fact.ended_ago + elapsed)
+    return fact if fact.age is None else fact._replace(age=fact.age + elapsed)
 
 
-def _ended(signal: Signal, ago: float) -> Signal:
-    if signal.going_on_for is None:
-        return signal
-    lasted = max(0.0, signal.going_on_for - ago)
-    return replace(signal, going_on_for=None, ended_ago=ago, lasted=lasted)
+def _ended(fact: Fact, ago: float) -> Fact:
+    if fact.going_on_for is None:
+        return fact
+    lasted = max(0.0, fact.going_on_for - ago)
+    return fact._replace(going_on_for=None, ended_ago=ago, lasted=lasted)
 
 
-def _newest(signals: Iterable[Signal]) -> tuple[Signal, ...]:
+def _newest(signals: Iterable[Fact]) -> tuple[Signal, ...]:
     """Keep the newest signal of each kind, so that restarts in a row do not pile up."""
-    best: dict[str, tuple[float, Signal]] = {}
+    best: dict[str, tuple[float, Fact]] = {}
     for signal in signals:
         age = signal.age if signal.ended_ago is None else signal.ended_ago
         if age is not None and (signal.kind not in best or age < best[signal.kind][0]):

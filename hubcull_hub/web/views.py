@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from hubcull_hub.model import CycleReport, Deferral, Evidence, Instant, ServerKey, Signal, Verdict
+from hubcull_hub.model import CycleReport, Deferral, Evidence, Fact, Instant, ServerKey, Signal, Verdict
 from hubcull_hub.policy import seconds_since
 from hubcull_hub.rows import Decision
 from hubcull_server_ext.wire import SCHEMA, SERVICE
@@ -61,8 +61,7 @@ def detail(evidence: Evidence, decisions: Iterable[Decision]) -> dict[str, Any]:
 
 def signal(item: Signal) -> dict[str, Any]:
     """Return a signal without what it does not say."""
-    values = ((f.name, getattr(item, f.name)) for f in fields(item))
-    return {name: getattr(value, "value", value) for name, value in values if value is not None}
+    return {name: value for name, value in Fact.of(item)._asdict().items() if value is not None}
 
 
 def decision(item: Decision) -> dict[str, Any]:

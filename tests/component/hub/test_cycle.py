@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -333,7 +332,7 @@ class TestRestart:
                 async with w.web() as client:
                     await post(client, token, w.body("bob/", pressed(5)))
                 await w.cycle()
-                w.now = replace(w.now, utc=w.now.utc + timedelta(hours=8))
+                w.now = w.now._replace(utc=w.now.utc + timedelta(hours=8))
                 await w.cycle()
                 assert w.verdict("alice").reason is Reason.WARMING_UP
                 assert w.verdict("bob").action is not Action.CULL

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -24,11 +23,11 @@ from hubcull_hub.model import (
     Action,
     Basis,
     Clock,
+    Fact,
     Reason,
     Received,
     Result,
     ServerKey,
-    Signal,
     SourceFault,
     Verdict,
 )
@@ -36,10 +35,10 @@ from hubcull_hub.model import (
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
 ALICE, GPU = ServerKey("alice", ""), ServerKey("alice", "gpu")
 SIGNALS = (
-    Signal("kernel_busy", "kernel:1", Clock.WORK, going_on_for=12.5, label="python3"),
-    Signal("kernel_request", "kernel:1", Clock.PRESENCE, age=3.25, actor="bob"),
-    Signal("terminal_job", "terminal:2", Clock.WORK, ended_ago=1.0, lasted=60.0, strong=False),
-    Signal("kernel_connections", "kernel:1", Clock.NONE, count=2),
+    Fact("kernel_busy", "kernel:1", Clock.WORK, going_on_for=12.5, label="python3"),
+    Fact("kernel_request", "kernel:1", Clock.PRESENCE, age=3.25, actor="bob"),
+    Fact("terminal_job", "terminal:2", Clock.WORK, ended_ago=1.0, lasted=60.0),
+    Fact("kernel_connections", "kernel:1", Clock.NONE, count=2),
 )
 REPORT = Received(
     started=NOON,
@@ -95,13 +94,13 @@ def write_by_hand(file: Path, statement: str) -> None:
 def test_evidence_comes_back_without_its_power_to_condemn(database: Database) -> None:
     """All of it comes back but the monotonic time and the validation, which died with the process."""
     database.write_evidence([(ALICE, REPORT)])
-    assert database.load_evidence() == [(ALICE, replace(REPORT, mono=None, validated=False))]
+    assert database.load_evidence() == [(ALICE, REPORT._replace(mono=None, validated=False))]
 
 
 def test_newer_evidence_replaces_older_and_gone_goes(database: Database) -> None:
     """There is one row per server; a server that is gone and came back in one batch is there."""
     database.write_evidence([(ALICE, REPORT), (GPU, REPORT)])
-    newer = replace(REPORT, sequence=8, mono=None, validated=False)
+    newer = REPORT._replace(sequence=8, mono=None, validated=False)
     bob = ServerKey("bob", "")
     database.write_evidence([(ALICE, REPORT), (ALICE, newer), (bob, newer)], gone=[GPU, bob])
     assert dict(database.load_evidence()) == {ALICE: newer, bob: newer}
@@ -110,7 +109,7 @@ def test_newer_evidence_replaces_older_and_gone_goes(database: Database) -> None
 def test_times_of_another_zone_come_back_as_the_same_moment(database: Database) -> None:
     """What goes in aware comes out in UTC."""
     east = timezone(timedelta(hours=5, minutes=30))
-    database.write_evidence([(ALICE, replace(REPORT, started=NOON.astimezone(east)))])
+    database.write_evidence([(ALICE, REPORT._replace(started=NOON.astimezone(east)))])
     ((_, loaded),) = database.load_evidence()
     assert loaded.started == NOON
     assert loaded.started.tzinfo is timezone.utc
@@ -119,11 +118,11 @@ def test_times_of_another_zone_come_back_as_the_same_moment(database: Database) 
 @pytest.mark.parametrize(
     "odd",
     [
-        (ALICE, replace(REPORT, uptime=float("nan"))),
-        (ALICE, replace(REPORT, heard=float("inf"))),
-        (ALICE, replace(REPORT, sequence=2**63)),
-        (ALICE, replace(REPORT, started=NOON.replace(tzinfo=None))),
-        (ALICE, replace(REPORT, signals=(replace(SIGNALS[0], age=float("nan")),))),
+        (ALICE, REPORT._replace(uptime=float("nan"))),
+        (ALICE, REPORT._replace(heard=float("inf"))),
+        (ALICE, REPORT._replace(sequence=2**63)),
+        (ALICE, REPORT._replace(started=NOON.replace(tzinfo=None))),
+        (ALICE, REPORT._replace(signals=(SIGNALS[0]._replace(age=float("nan")),))),
         (ServerKey("al\ud800ice", ""), REPORT),
     ],
 )
@@ -141,7 +140,7 @@ def test_evidence_that_can_not_be_stored_harms_no_other(
 def test_text_of_a_report_may_hold_anything(database: Database) -> None:
     """A boot id and labels of NULs and broken characters are stored, as far as text can be."""
     label = "a\x00b\ud800"
-    report = replace(REPORT, boot_id=label, signals=(replace(SIGNALS[0], label=label),))
+    report = REPORT._replace(boot_id=label, signals=(SIGNALS[0]._replace(label=label),))
     database.write_evidence([(ALICE, report)])
     ((_, loaded),) = database.load_evidence()
     assert loaded.boot_id == "ab"

@@ -9,12 +9,12 @@ from typing import Any
 from hubcull_hub.model import (
     Clock,
     Evidence,
+    Fact,
     Instant,
     Policy,
     Received,
     ServerKey,
     ServerState,
-    Signal,
     Watch,
 )
 
@@ -30,31 +30,31 @@ def ago(seconds: float) -> datetime:
     return NOW.utc - timedelta(seconds=seconds)
 
 
-def request(age: float, **changes: Any) -> Signal:
+def request(age: float, **changes: Any) -> Fact:
     """Return a cell executed `age` seconds ago."""
-    signal = Signal(
+    signal = Fact(
         kind="kernel_request", source="kernel:a", clock=Clock.PRESENCE, age=age, label="execute_request"
     )
-    return replace(signal, **changes)
+    return signal._replace(**changes)
 
 
-def busy(going_on_for: float, **changes: Any) -> Signal:
+def busy(going_on_for: float, **changes: Any) -> Fact:
     """Return a cell that has been running."""
-    signal = Signal(kind="kernel_busy", source="kernel:a", clock=Clock.WORK, going_on_for=going_on_for)
-    return replace(signal, **changes)
+    signal = Fact(kind="kernel_busy", source="kernel:a", clock=Clock.WORK, going_on_for=going_on_for)
+    return signal._replace(**changes)
 
 
-def worked(ended_ago: float, lasted: float) -> Signal:
+def worked(ended_ago: float, lasted: float) -> Fact:
     """Return a cell that has ended."""
-    return Signal(kind="kernel_busy", source="kernel:a", clock=Clock.WORK, ended_ago=ended_ago, lasted=lasted)
+    return Fact(kind="kernel_busy", source="kernel:a", clock=Clock.WORK, ended_ago=ended_ago, lasted=lasted)
 
 
-def tab(age: float) -> Signal:
+def tab(age: float) -> Fact:
     """Return the poll of a visible tab."""
-    return Signal(kind="visible_tab", source="requests", clock=Clock.PRESENCE, age=age, strong=False)
+    return Fact(kind="visible_tab", source="requests", clock=Clock.PRESENCE, age=age)
 
 
-def report(*signals: Signal, received_ago: float = 10.0, **changes: Any) -> Received:
+def report(*signals: Fact, received_ago: float = 10.0, **changes: Any) -> Received:
     """Return a report received `received_ago` seconds ago, by default one of long idleness."""
     made = Received(
         started=STARTED,
@@ -68,7 +68,7 @@ def report(*signals: Signal, received_ago: float = 10.0, **changes: Any) -> Rece
         signals=signals or (request(5000.0),),
         validated=True,
     )
-    return replace(made, **changes)
+    return made._replace(**changes)
 
 
 def state(**changes: Any) -> ServerState:
@@ -79,15 +79,15 @@ def state(**changes: Any) -> ServerState:
 
 def watch(**changes: Any) -> Watch:
     """Return a service that has watched for long."""
-    return replace(Watch(since=0.0, heard=5000.0), **changes)
+    return Watch(since=0.0, heard=5000.0)._replace(**changes)
 
 
 def evidence(received: Received | None = None, **changes: Any) -> Evidence:
     """Return evidence that leads to a cull by the report; `changes` are fields of Evidence."""
     made = Evidence(server=state(), watch=watch(), report=received or report(), first_heard=0.0)
-    return replace(made, **changes)
+    return made._replace(**changes)
 
 
 def hub_only(**changes: Any) -> Evidence:
     """Return evidence of a server that never reported; by the Hub it is long idle."""
-    return replace(Evidence(server=state(), watch=watch(), report=None), **changes)
+    return Evidence(server=state(), watch=watch(), report=None)._replace(**changes)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubcull_hub.model import Action, Basis, Clock, Evidence, Policy, Reason, Signal, SourceFault
+from hubcull_hub.model import Action, Basis, Clock, Evidence, Fact, Policy, Reason, SourceFault
 from hubcull_hub.policy import decide, report_interval
 from tests.unit.hub.builders import (
     INTERVAL,
@@ -187,7 +187,7 @@ class TestWork:
         silent = evidence(report(busy(10), received_ago=2 * DAY), watch=watch(heard=5000 + 2 * DAY))
         assert reason(silent) is Reason.SILENT_AT_WORK
         later = evidence(report(busy(10), received_ago=4 * DAY), watch=watch(heard=5000 + 4 * DAY))
-        later = replace(later, server=state(started=STARTED))
+        later = later._replace(server=state(started=STARTED))
         assert reason(later) is Reason.HUB_IDLE
 
 
@@ -261,7 +261,7 @@ def test_an_unknown_kind_is_valued_by_its_clock() -> None:
 def test_the_start_of_the_server_counts_as_presence() -> None:
     """A server started a minute ago is kept although nobody has touched it."""
     young = ago(60)
-    made = replace(report(received_ago=1.0), signals=(), started=young)
+    made = report(received_ago=1.0)._replace(signals=(), started=young)
     assert reason(evidence(made, server=state(started=young))) is Reason.STARTED
 
 
@@ -285,9 +285,7 @@ policies = st.builds(
 
 
 @given(reports, signals, policies)
-def test_more_evidence_of_activity_never_condemns(
-    seen: tuple[Signal, ...], more: Signal, policy: Policy
-) -> None:
+def test_more_evidence_of_activity_never_condemns(seen: tuple[Fact, ...], more: Fact, policy: Policy) -> None:
     """A signal added to a report can only turn a cull into a keep, never the other way round."""
     before = decide(evidence(report(*seen)), policy, NOW).action
     after = decide(evidence(report(*seen, more)), policy, NOW).action
@@ -295,7 +293,7 @@ def test_more_evidence_of_activity_never_condemns(
 
 
 @given(reports, policies, st.floats(0, 5 * DAY))
-def test_a_longer_timeout_never_culls_sooner(seen: tuple[Signal, ...], policy: Policy, longer: float) -> None:
+def test_a_longer_timeout_never_culls_sooner(seen: tuple[Fact, ...], policy: Policy, longer: float) -> None:
     """Whoever survives a timeout survives a longer one."""
     found = evidence(report(*seen))
     if decide(found, policy, NOW).action is not Action.CULL:
@@ -304,7 +302,7 @@ def test_a_longer_timeout_never_culls_sooner(seen: tuple[Signal, ...], policy: P
 
 @given(reports, policies, st.floats(0, 10 * DAY))
 def test_an_idle_cull_always_rests_on_a_fresh_report(
-    seen: tuple[Signal, ...], policy: Policy, received_ago: float
+    seen: tuple[Fact, ...], policy: Policy, received_ago: float
 ) -> None:
     """None when it is older than two intervals, not validated, or from before the deadline."""
     found = evidence(report(*seen, received_ago=received_ago))
@@ -314,13 +312,13 @@ def test_an_idle_cull_always_rests_on_a_fresh_report(
         assert verdict.idle is not None
         assert verdict.idle - received_ago >= policy.timeout - 1e-6
     assert (
-        decide(replace(found, report=report(*seen, validated=False)), policy, NOW).reason is not Reason.IDLE
+        decide(found._replace(report=report(*seen, validated=False)), policy, NOW).reason is not Reason.IDLE
     )
 
 
 @given(reports, policies)
 def test_what_is_kept_by_its_report_has_a_deadline_in_the_future(
-    seen: tuple[Signal, ...], policy: Policy
+    seen: tuple[Fact, ...], policy: Policy
 ) -> None:
     """Stops at T because R is always computable; None only for work without a cap."""
     verdict = decide(evidence(report(*seen)), policy, NOW)
