@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -35,10 +36,12 @@ def ask(url: str | None, query: Mapping[str, str], env: Mapping[str, str]) -> An
     base = url or env.get("HUBCULL_URL")
     if not base:
         raise AskError("no service is named; give --url, or set HUBCULL_URL")
-    token = env.get("HUBCULL_TOKEN") or env.get("JUPYTERHUB_API_TOKEN")
-    if not token:
-        raise AskError("no token; set HUBCULL_TOKEN or JUPYTERHUB_API_TOKEN to a token of the Hub")
-    if urllib.parse.urlsplit(base).scheme not in {"http", "https"}:
+    token = (env.get("HUBCULL_TOKEN") or env.get("JUPYTERHUB_API_TOKEN") or "").strip()
+    if not token.isascii() or not token.isprintable() or not token:
+        raise AskError(
+            "no token that could be sent; set HUBCULL_TOKEN or JUPYTERHUB_API_TOKEN to one of the Hub"
+        )
+    if not base.startswith(("http://", "https://")):
         raise AskError(f"the service's URL {base!r} is no http or https URL; correct --url or HUBCULL_URL")
     target = base.rstrip("/") + "/api/v1/servers"
     if query:
@@ -53,7 +56,7 @@ def _open(request: urllib.request.Request, base: str) -> Answer:
             body = response.read()
     except urllib.error.HTTPError as error:
         body = error.read()
-    except OSError as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise AskError(f"no service answers at {base}: {error}; is it running, is the URL right?") from error
     try:
         answer = json.loads(body)

@@ -58,15 +58,27 @@ def serve(args: list[str], env: Mapping[str, str]) -> int:
         settings = config.load(args, env)
         logging.getLogger().setLevel(settings.log_level)
         asyncio.run(service.run(settings))
-    except (config.ConfigError, DatabaseError) as error:
-        message = f"hubcull: {error}"
-        bind = config.fallback_bind(args, env)
-        if "JUPYTERHUB_SERVICE_NAME" not in env or bind is None:
-            sys.stderr.write(f"{message}\nNothing is stopped.\n")
-            return 2
+    except (config.ConfigError, DatabaseError, OSError) as error:
+        return _can_not_run(str(error), args, env)
+    except Exception as error:
+        logging.getLogger(__name__).exception("the service failed")
+        return _can_not_run(f"{type(error).__name__}: {error}", args, env)
+    return 0
+
+
+def _can_not_run(error: str, args: list[str], env: Mapping[str, str]) -> int:
+    """Say why the service can not run: by the exit code, or, to the Hub that started it, at its address."""
+    from hubcull_hub import config, service  # noqa: PLC0415
+
+    message = f"hubcull: {error}"
+    bind = config.fallback_bind(args, env)
+    if "JUPYTERHUB_SERVICE_NAME" not in env or bind is None:
+        sys.stderr.write(f"{message}\nNothing is stopped.\n")
+        return 2
+    try:
         asyncio.run(service.run_broken(message, bind))
-    except OSError as error:
-        sys.stderr.write(f"hubcull: {error}; nothing is stopped\n")
+    except OSError as failure:
+        sys.stderr.write(f"{message}\nhubcull: {failure}; nothing is stopped\n")
         return 1
     return 0
 

@@ -7,9 +7,10 @@ the command line wins. What is not understood is an error that names it, never i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
-import logging
 import math
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from traitlets.config import Configurable
 from traitlets.config.loader import Config, PyFileConfigLoader
 
 from hubcull_hub.model import Limits, Policy
+
+LONGEST = 10 * 365 * 86_400.0
+"""Seconds, ten years: beyond that a duration is a slip of the keyboard; 0 says "never" where there is one."""
 
 DEFAULT_CONFIG_FILE = "hubcull_config.py"
 DEFAULT_PREFIX = "/services/hubcull/"
@@ -34,49 +38,58 @@ class ConfigError(Exception):
 class Hubcull(Configurable):
     """The options of the service. Durations are seconds."""
 
-    timeout = Float(600, min=1, help="Seconds of idleness after which a server is stopped.").tag(
+    timeout = Float(600, min=1, max=LONGEST, help="Seconds of idleness after which a server is stopped.").tag(
         config=True, expected="seconds, 1 or more"
     )
     cull_every = Float(
         0,
         min=0,
+        max=LONGEST,
         help="Seconds between two cycles, in which idle servers are stopped; 0 means half of the timeout.",
-    ).tag(config=True, expected="seconds, or 0 for half of the timeout")
+    ).tag(config=True, expected="seconds, 1 or more, or 0 for half of the timeout")
     max_age = Float(
         0,
         min=0,
+        max=LONGEST,
         help="Seconds after its start at which a server is stopped even if it is in use; 0 means never.",
     ).tag(config=True, expected="seconds, or 0 for never")
     max_busy = Float(
         72 * 3600,
         min=0,
+        max=LONGEST,
         help="Seconds for which one piece of work (a cell, a job in a terminal) keeps its server at most;"
         " 0 means for ever. 72 h lets a run over a weekend finish.",
     ).tag(config=True, expected="seconds, or 0 for no limit")
     silence_limit = Float(
         24 * 3600,
         min=0,
+        max=LONGEST,
         help="Seconds for which a server that stopped reporting is held; then last_activity decides."
         " Only time in which reports of other servers arrived is counted.",
     ).tag(config=True, expected="seconds, 0 or more")
     visible_tab_grace = Float(
         3600,
         min=0,
+        max=LONGEST,
         help="Seconds for which a visible browser tab, without any other activity, keeps its server;"
         " 0 means that a visible tab counts for nothing.",
     ).tag(config=True, expected="seconds, or 0 for off")
     warm_up = Float(
         660,
         min=0,
+        max=LONGEST,
         help="Seconds for which the service, the Hub and the server must have been up before a server that"
         " does not report is judged by the Hub's last_activity. More than two of the longest report"
         " intervals (300 s), so that nobody who is about to report is taken for one that can not.",
     ).tag(config=True, expected="seconds, 0 or more")
-    concurrency = Int(10, min=0, help="How many servers are being stopped at once; 0 means no bound.").tag(
-        config=True, expected="a whole number, 0 or more"
-    )
+    concurrency = Int(
+        10, min=0, max=1000, help="How many servers are being stopped at once; 0 means no bound."
+    ).tag(config=True, expected="a whole number, 0 or more")
     stops_per_cycle = Int(
-        0, min=0, help="How many stops one cycle may begin at most; 0 means no limit. The rest waits."
+        0,
+        min=0,
+        max=1_000_000,
+        help="How many stops one cycle may begin at most; 0 means no limit. The rest waits.",
     ).tag(config=True, expected="a whole number, 0 or more")
     dry_run = Bool(False, help="Do everything but the last call, and say what would be stopped.").tag(
         config=True, expected="true or false"
@@ -84,6 +97,7 @@ class Hubcull(Configurable):
     api_page_size = Int(
         200,
         min=0,
+        max=1_000_000,
         help="How many users to list in one request to the Hub; 0 means the Hub's own default. Large pages"
         " cost the Hub less in all.",
     ).tag(config=True, expected="a whole number, 0 or more")
@@ -218,13 +232,13 @@ def _unusable(name: str, value: object, where: str) -> str:
 def _from_file(path: str | None) -> dict[str, Any]:
     """Read ``c.Hubcull.*`` from a config file; one that was named must be there."""
     file = Path(path or DEFAULT_CONFIG_FILE)
-    if not file.is_file():
+    if not _is_file(file):
         if path is None:
             return {}
         raise ConfigError(f"config = {path!r}: there is no such file; name one that exists")
     try:
         found: Config = PyFileConfigLoader(file.name, str(file.parent.absolute())).load_config()
-    except Exception as error:  # the file is the operator's own Python
+    except (Exception, SystemExit) as error:  # the file is the operator's own Python
         raise ConfigError(
             f"config = {str(file)!r} can not be run: {type(error).__name__}: {error}"
         ) from error
@@ -237,6 +251,13 @@ def _from_file(path: str | None) -> dict[str, Any]:
         if name not in _traits():
             raise ConfigError(f"c.Hubcull.{name} in {file} is not an option{_suggest(name, list(_traits()))}")
     return values
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name that is none
+        return False
 
 
 def _checked(values: Mapping[str, Any]) -> Hubcull:
@@ -264,10 +285,10 @@ def _settings(options: Hubcull, env: Mapping[str, str]) -> Settings:
             warm_up=options.warm_up,
         ),
         limits=Limits(stops=options.stops_per_cycle, dry_run=options.dry_run),
-        cull_every=options.cull_every or max(1.0, options.timeout // 2),
+        cull_every=_cull_every(options),
         concurrency=options.concurrency,
         api_page_size=options.api_page_size,
-        api_url=_required(options.url or env.get("JUPYTERHUB_API_URL", ""), "url", "JUPYTERHUB_API_URL"),
+        api_url=_api_url(options.url or env.get("JUPYTERHUB_API_URL", "")),
         token=_required(env.get("JUPYTERHUB_API_TOKEN", ""), "token", "JUPYTERHUB_API_TOKEN"),
         bind=_bind(options.bind, env, managed=managed),
         prefix=env.get("JUPYTERHUB_SERVICE_PREFIX") or DEFAULT_PREFIX,
@@ -276,6 +297,23 @@ def _settings(options: Hubcull, env: Mapping[str, str]) -> Settings:
         request_timeout=_request_timeout(env),
         managed=managed,
     )
+
+
+def _cull_every(options: Hubcull) -> float:
+    if 0 < options.cull_every < 1:
+        raise ConfigError(_unusable("cull_every", options.cull_every, "in the options"))
+    return options.cull_every or max(1.0, options.timeout // 2)
+
+
+def _api_url(value: str) -> str:
+    url = _required(value, "url", "JUPYTERHUB_API_URL")
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0):
+            return url
+    except ValueError:
+        pass
+    raise ConfigError(_unusable("url", url, "in the options or JUPYTERHUB_API_URL"))
 
 
 def _required(value: str, name: str, variable: str) -> str:
@@ -303,13 +341,17 @@ def _bind(option: str, env: Mapping[str, str], *, managed: bool) -> tuple[str, i
     service_url = env.get("JUPYTERHUB_SERVICE_URL", "")
     if not option and managed and not service_url:
         return None
-    text = option or urlsplit(service_url).netloc or DEFAULT_BIND
+    text, otherwise = option, None
+    if not option:
+        parsed = urlsplit(service_url or f"http://{DEFAULT_BIND}")
+        text, otherwise = parsed.netloc, {"http": 80, "https": 443}.get(parsed.scheme)
     try:
         parts = urlsplit(f"//{text}")
-        if parts.hostname and parts.port is not None:
-            return parts.hostname, parts.port
-    except ValueError:
-        logging.getLogger(__name__).debug("no port in %r", text)
+        port = parts.port or otherwise
+        if parts.hostname and port:
+            return parts.hostname, port
+    except ValueError:  # a port that is none
+        pass
     raise ConfigError(_unusable("bind", text, "in the options" if option else "in the service's url"))
 
 
@@ -317,8 +359,19 @@ def fallback_bind(argv: Sequence[str], env: Mapping[str, str]) -> tuple[str, int
     """Return where a service with broken options listens, so that the Hub's check finds it: never raises."""
     option = next((a.partition("=")[2] for a in map(_dashed, argv) if a.startswith("--bind=")), "")
     for candidate in (option, ""):
-        try:
-            return _bind(candidate, env, managed=True)
-        except ConfigError:
-            continue
+        with contextlib.suppress(ConfigError, ValueError):
+            bind = _bind(candidate, env, managed=True)
+            if bind is None or _can_listen(bind):
+                return bind
     return None
+
+
+def _can_listen(bind: tuple[str, int]) -> bool:
+    """Tell whether an address is one of this machine's: another one would not be listened on either."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(*bind, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind((address[0], 0))
+    except OSError:
+        return False
+    return True

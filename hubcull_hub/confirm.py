@@ -20,12 +20,14 @@ def make_confirm(hub: Hub, store: Store, sight: Sight, policy: Policy, now: Call
 
     async def confirm(verdict: Verdict) -> Outcome | None:
         key = verdict.key
+        asked = now()
         server = await hub.read_server(key)
         moment = now()
+        sight.look(moment)
         if server is None:
-            store.drop_server(key)
+            store.drop_incarnation(key, verdict.started)
             return Outcome(verdict, Result.GONE, "it was stopped already")
-        store.put_server(server, moment, sight.heard)
+        store.put_server(server, asked, sight.heard)
         if server.started != verdict.started:
             return Outcome(verdict, Result.REPLACED, f"started again at {server.started}")
         again = decide(store.evidence(server, sight.watch(), moment), policy, moment)

@@ -45,7 +45,7 @@ class Directory:
         self._absent: OrderedDict[ServerKey, tuple[int, float]] = OrderedDict()
         self._asking: dict[str, asyncio.Future[None]] = {}
 
-    async def find(self, key: ServerKey, *, younger_than: float | None) -> ServerState | None:
+    async def find(self, key: ServerKey, *, younger_than: float) -> ServerState | None:
         """Return the server as the Hub shows it, or None where it does not.
 
         The Hub is asked when the server is unknown or was not ready, and when what we know of it is older
@@ -57,8 +57,7 @@ class Directory:
         """
         server = self._store.servers.get(key)
         known_for = self._now().mono - self._store.read_at(key)
-        stale = younger_than is not None and younger_than < known_for
-        if server is not None and server.ready and not stale:
+        if server is not None and server.ready and younger_than >= known_for:
             return server
         if server is not None or self.pause(key) <= 0:
             await self._ask(key)
@@ -69,7 +68,7 @@ class Directory:
         count, asked = self._absent.get(key, (0, 0.0))
         if not count:
             return 0.0
-        pause = min(self._first_pause * 2.0 ** (count - 1), LONGEST_PAUSE)
+        pause = min(self._first_pause * 2.0 ** min(count - 1, 20), LONGEST_PAUSE)
         return max(0.0, asked + pause - self._now().mono)
 
     async def _ask(self, key: ServerKey) -> None:
@@ -79,7 +78,8 @@ class Directory:
             return
         self._asking[key.user] = done = asyncio.get_running_loop().create_future()
         try:
-            self._take(key, await self._hub.read_user(key.user))
+            asked = self._now()
+            self._take(key, await self._hub.read_user(key.user), asked)
             done.set_result(None)
         except HubError as error:
             done.set_exception(error)
@@ -89,14 +89,13 @@ class Directory:
             del self._asking[key.user]
             done.cancel()  # only where we were cancelled ourselves
 
-    def _take(self, key: ServerKey, servers: list[ServerState]) -> None:
-        moment = self._now()
+    def _take(self, key: ServerKey, servers: list[ServerState], asked: Instant) -> None:
         for server in servers:
-            self._store.put_server(server, moment, self._sight.heard)
+            self._store.put_server(server, asked, self._sight.heard)
         if key in {server.key for server in servers}:
             self._absent.pop(key, None)
             return
         self._store.drop_server(key)
-        self._absent[key] = (self._absent.get(key, (0, 0.0))[0] + 1, moment.mono)
+        self._absent[key] = (self._absent.get(key, (0, 0.0))[0] + 1, asked.mono)
         while len(self._absent) > ABSENT_KEPT:
             self._absent.popitem(last=False)

@@ -96,6 +96,7 @@ class Executor:
         self._outcomes: list[Outcome] = []
         self._failures: dict[ServerKey, tuple[int, float]] = {}
         self._said: dict[ServerKey, datetime | None] = {}
+        self._ending = False
 
     def waiting(self, verdicts: Iterable[Verdict]) -> dict[ServerKey, Deferral]:
         """Return the servers whose stop must not be begun now, and why.
@@ -122,6 +123,10 @@ class Executor:
         outcomes, self._outcomes = tuple(self._outcomes), []
         return outcomes
 
+    def begin_nothing_more(self) -> None:
+        """Let no further stop begin, not even a planned one: nobody could report against it any more."""
+        self._ending = True
+
     async def drain(self) -> None:
         """Wait until every stop that was begun has ended."""
         while self._tasks:
@@ -136,38 +141,59 @@ class Executor:
     async def _cull(self, verdict: Verdict) -> None:
         """Cull one server and note what came of it; whatever goes wrong ends here."""
         outcome = Outcome(verdict, Result.FAILED, "interrupted")
-        number: int | None = None
         try:
-            number = await self._journal.record(verdict, self._now())
-            outcome = await self._stop(verdict)
+            outcome = await self._attempt(verdict)
         except (HubError, DatabaseError) as error:
             outcome = Outcome(verdict, Result.FAILED, str(error))
         except Exception as error:  # one bad server never ends the pass for the others
             log.exception("culling %s failed", verdict.key)
             outcome = Outcome(verdict, Result.FAILED, f"{type(error).__name__}: {error}")
         finally:
+            del self._tasks[verdict.key]
             self._note(outcome)
+
+    async def _attempt(self, verdict: Verdict) -> Outcome:
+        """Write the decision down, act on it, and write down what came of it.
+
+        The slot is held for as long as the Hub works on our request, and not while a slow stop is followed.
+        """
+        outcome = Outcome(verdict, Result.FAILED, "interrupted")
+        async with self._slots or nullcontext():
+            if self._ending:
+                return Outcome(verdict, Result.SPARED, "the service was ending")
+            number = await self._journal.record(verdict, self._now())
             try:
-                if number is not None:
-                    await self._journal.record_outcome(number, outcome)
+                outcome = await self._stop(verdict)
             finally:
-                del self._tasks[verdict.key]
+                if outcome.result is not Result.STOPPING:
+                    await self._journal.record_outcome(number, outcome)
+        if outcome.result is not Result.STOPPING:
+            return outcome
+        log.warning("server %s is slow to stop; following it", verdict.key)
+        try:
+            outcome = await self._follow(verdict)
+        finally:
+            await self._journal.record_outcome(number, outcome)
+        return outcome
 
     async def _stop(self, verdict: Verdict) -> Outcome:
-        """Look again, then stop; the slot is held for as long as the Hub works on our request."""
-        async with self._slots or nullcontext():
-            ended = await self._confirm(verdict)
-            if ended is not None:
-                return ended
-            if self._dry_run:
-                return Outcome(verdict, Result.WOULD_STOP, verdict.text)
-            answer = await self._hub.stop(verdict.key)
+        """Look again, then ask the Hub to stop the server."""
+        ended = await self._confirm(verdict)
+        if ended is not None:
+            return ended
+        if self._ending:
+            return Outcome(verdict, Result.SPARED, "the service was ending")
+        if self._dry_run:
+            return Outcome(verdict, Result.WOULD_STOP, verdict.text)
+        answer = await self._hub.stop(verdict.key)
         if answer is StopAnswer.STOPPED:
             return Outcome(verdict, Result.STOPPED, verdict.text)
-        if answer is StopAnswer.GONE:
+        if answer is StopAnswer.STOPPING:
+            return Outcome(verdict, Result.STOPPING, verdict.text)
+        if await self._hub.read_server(verdict.key) is None:
             return Outcome(verdict, Result.GONE, "the Hub no longer knew it")
-        log.warning("server %s is slow to stop; following it", verdict.key)
-        return await self._follow(verdict)
+        text = "the Hub shows it and does not let us stop it: is delete:servers filtered as read:servers is?"
+        return Outcome(verdict, Result.FAILED, text)
 
     async def _follow(self, verdict: Verdict) -> Outcome:
         """Follow a stop that the Hub accepted (202) until the server is gone."""
@@ -196,7 +222,7 @@ class Executor:
             self._said[verdict.key] = verdict.started
         if outcome.result in {Result.FAILED, Result.STUCK}:
             count = self._failures.get(verdict.key, (0, 0.0))[0] + 1
-            wait = min(self._back_off * 2 ** (count - 1), LONGEST_BACK_OFF)
+            wait = min(self._back_off * 2.0 ** min(count - 1, 20), LONGEST_BACK_OFF)
             self._failures[verdict.key] = (count, self._now().mono + wait)
         else:
             self._failures.pop(verdict.key, None)

@@ -164,6 +164,7 @@ def user_of(item: Any) -> tuple[str, list[ServerState]]:
             pending=str(model["pending"]) if model.get("pending") else None,
             groups=groups,
             admin=admin,
+            readable=all(_is_readable(model.get(name)) for name in ("started", "last_activity")),
         )
         for server, model in models.items()
         if model.get("stopped") is not True
@@ -183,6 +184,11 @@ def token_owner_of(answer: Any) -> TokenOwner:
         groups=_texts(answer.get("groups")),
         admin=answer.get("admin") is True,
     )
+
+
+def _is_readable(time: object) -> bool:
+    """Tell whether a time is missing, or says something; what can not be read is not the same as nothing."""
+    return time is None or read_time(time) is not None
 
 
 def _texts(values: Any) -> frozenset[str]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Container
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from types import SimpleNamespace, TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -48,7 +50,8 @@ class HubApi:
     Use it as an async context manager. Its own session keeps no cookies and sends each DELETE once; a
     ``session`` that is passed in stays the caller's to close, and keeps aiohttp's habit of repeating a
     request whose connection broke. ``requests`` counts what was sent, by kind. ``on_answer`` is called with
-    every answer, whatever it says, and ``on_lost`` when nobody was there to give one.
+    the date (UTC) of every answer of the Hub's own, ``on_lost`` when nobody was there, or somebody else spoke
+    for it, and ``on_silence`` when the time limit passed.
     """
 
     def __init__(
@@ -59,8 +62,9 @@ class HubApi:
         session: ClientSession | None = None,
         time_limit: float = 60.0,
         page_size: int = 200,
-        on_answer: Callable[[], None] = lambda: None,
+        on_answer: Callable[[datetime | None], None] = lambda _: None,
         on_lost: Callable[[], None] = lambda: None,
+        on_silence: Callable[[], None] = lambda: None,
     ) -> None:
         self._base = str(URL(api_url)).rstrip("/")
         self._token = token
@@ -68,7 +72,7 @@ class HubApi:
         self._owns_session = session is None
         self._timeout = ClientTimeout(total=time_limit)
         self._page_size = page_size
-        self._on_answer, self._on_lost = on_answer, on_lost
+        self._on_answer, self._on_lost, self._on_silence = on_answer, on_lost, on_silence
         self.requests: Counter[str] = Counter()
 
     async def __aenter__(self) -> HubApi:
@@ -187,15 +191,30 @@ class HubApi:
             async with self._session.request(
                 method, url, headers=headers, allow_redirects=False, timeout=self._timeout
             ) as response:
-                answer = response.status, await response.read()
-                self._on_answer()
-                return answer
+                body = await response.read()
+                self._note(response.status, body, response.headers.get("Date"))
+                return response.status, body
         except (TimeoutError, asyncio.TimeoutError) as error:
+            self._on_silence()
             text = f"{method} {path}: no answer from the Hub in {self._timeout.total:g} s"
             raise HubTimeoutError(text) from error
         except (ClientError, OSError) as error:
             self._on_lost()
             raise HubUnreachableError(f"{method} {path}: {str(error) or type(error).__name__}") from error
+
+    def _note(self, status: int, body: bytes, date: str | None) -> None:
+        """Tell an answer of the Hub's from one of a proxy that found no Hub behind it."""
+        if status in (502, 503, 504) or (body[:1] not in b"{[" and status != 204):
+            self._on_lost()
+            return
+        self._on_answer(_read_date(date))
+
+
+def _read_date(text: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text) if text else None
+    except ValueError:
+        return None
 
 
 def _stop_only_once() -> TraceConfig:

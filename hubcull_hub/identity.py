@@ -19,8 +19,11 @@ from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
-from hubcull_hub.hub_answers import TokenOwner
+from hubcull_hub.hub_answers import HubError, TokenOwner
 from hubcull_hub.model import ServerKey
+
+_MOST_WAITING = 1000
+"""Questions that may be open or wait; beyond that only tokens that were proven once get their turn."""
 
 
 class RejectionCode(str, Enum):
@@ -92,6 +95,10 @@ class Entry:
     started: datetime | None = None
 
 
+class TooManyTokensError(HubError):
+    """A flood of unknown tokens: the Hub is not asked about yet another one now."""
+
+
 class TokenSource(Protocol):
     """Whoever can say who owns a token: ``HubApi`` in the service."""
 
@@ -121,6 +128,7 @@ class TokenBook:
         self._proof_lifetime = proof_lifetime
         self._rejection_lifetime = rejection_lifetime
         self._turn = asyncio.Semaphore(concurrency)
+        self._turn_of_known = asyncio.Semaphore(concurrency)
         self._proofs: OrderedDict[bytes, Entry] = OrderedDict()
         self._rejections: OrderedDict[bytes, Entry] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Entry]] = {}
@@ -141,6 +149,8 @@ class TokenBook:
         if remembered is not None:
             return remembered
         task = self._asking.get(digest)
+        if task is None and digest not in self._proofs and len(self._tasks) >= _MOST_WAITING:
+            raise TooManyTokensError("too many unknown tokens are waiting to be asked about")
         if task is None:
             task = asyncio.create_task(self._ask(digest, token, now))
             self._asking[digest] = task
@@ -157,13 +167,6 @@ class TokenBook:
         entry = self._proofs.get(digest)
         if entry is not None:
             self._proofs[digest] = replace(entry, started=started)
-
-    def forget(self, token: str) -> None:
-        """Forget the token; the answer to a question that is open now will not be remembered either."""
-        digest = _digest(token)
-        self._proofs.pop(digest, None)
-        self._rejections.pop(digest, None)
-        self._asking.pop(digest, None)
 
     async def close(self) -> None:
         """Cancel the open questions; whoever waits for one is cancelled with it."""
@@ -187,7 +190,7 @@ class TokenBook:
     async def _ask(self, digest: bytes, token: str, now: float) -> Entry:
         me = asyncio.current_task()
         try:
-            async with self._turn:
+            async with self._turn_of_known if digest in self._proofs else self._turn:
                 owner = await self._hub.token_owner(token)
             entry = Entry(prove(owner), checked_at=now)
             if self._asking.get(digest) is me:  # not forgotten meanwhile

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from typing import NoReturn
 
 from hubcull_hub.directory import Directory
 from hubcull_hub.identity import Entry, Rejection, TokenBook
@@ -25,7 +26,7 @@ from hubcull_hub.model import (
 from hubcull_hub.policy import decide, report_interval, seconds_since
 from hubcull_hub.reading import read_report
 from hubcull_hub.sight import Sight
-from hubcull_hub.standing import age_carried, carry, standing
+from hubcull_hub.standing import age_carried, carry, standing, still_at_work
 from hubcull_hub.store import Store
 from hubcull_server_ext import wire
 
@@ -88,7 +89,7 @@ class Ingest:
         entry = await self._look(token, asked)
         key = _key_of(entry)
         report = self._read(body, key)
-        server, started = await self._server(key, entry, report.uptime)
+        server, started = await self._server(key, report.uptime)
         if entry.started is not None and entry.started != started:
             entry = await self._look(token, asked, fresh=True)
         previous = self._store.report(key, started)
@@ -97,7 +98,9 @@ class Ingest:
         if entry.started != started:
             self._book.bind(token, started)
         now = self._now()
+        self._sight.look(now)
         self._sight.report_came(now)
+        previous = self._store.report(key, started)  # it may have changed while the Hub was asked
         if previous is not None and _already_had(previous, report):
             return self._reply(self._decide(server, now), now)
         validated = entry.checked_at >= asked.mono or self._still_due(previous, entry, asked)
@@ -128,7 +131,7 @@ class Ingest:
         if isinstance(rejection, Rejection):
             if rejection.user is not None:
                 log.warning("a report for user %s proves no server: %s", rejection.user, rejection.message)
-                self._store.mark_unproven(rejection.user, now)
+                self._store.mark_doubt(rejection.user, Reason.UNPROVEN, now)
             raise Refused(403, rejection.code.value, rejection.message)
         return entry
 
@@ -137,17 +140,27 @@ class Ingest:
         try:
             report = read_report(body)
         except wire.InvalidMessageError as error:
-            log.warning("a report of %s can not be read: %s", key, error)
-            raise Refused(400, "unreadable", f"the report can not be read: {error}") from error
+            raise self._unreadable(400, key, f"the report can not be read: {error}") from error
         if ServerKey.parse(report.server) != key:
+            self._store.mark_doubt(key, Reason.UNREADABLE, self._now())
             message = f"the token is that of {key}, the report speaks for {report.server!r}"
             raise Refused(403, "another-server", message)
         return report
 
-    async def _server(self, key: ServerKey, entry: Entry, uptime: float) -> tuple[ServerState, datetime]:
-        """Return the server as the Hub lists it; a process younger than our knowledge has it read anew."""
-        first_use = entry.started is None
-        server = await self._directory.find(key, younger_than=uptime if first_use else None)
+    async def refuse_large(self, token: str, limit: int) -> NoReturn:
+        """Refuse a body that is larger than ``limit`` bytes; who sent it is known to report all the same."""
+        entry = await self._look(token, self._now())
+        raise self._unreadable(413, _key_of(entry), f"a report has at most {limit} bytes")
+
+    def _unreadable(self, status: int, key: ServerKey, message: str) -> Refused:
+        """Return the refusal of a report that means nothing to us: its server is unknown then, never idle."""
+        log.warning("%s: %s", key, message)
+        self._store.mark_doubt(key, Reason.UNREADABLE, self._now())
+        return Refused(status, "unreadable", message)
+
+    async def _server(self, key: ServerKey, uptime: float) -> tuple[ServerState, datetime]:
+        """Return the server as the Hub lists it; one whose process is younger than our view is read anew."""
+        server = await self._directory.find(key, younger_than=uptime)
         if server is None or server.started is None:
             message = f"the Hub does not list {key} as running"
             pause = max(self._directory.pause(key), 1.0)
@@ -165,10 +178,12 @@ class Ingest:
     ) -> Received:
         """Turn a report into evidence, with what earlier runs of the same incarnation still prove."""
         carried: tuple[Signal, ...] = ()
+        faults = _faults(report)
         if previous is not None:
             elapsed = seconds_since(previous, now)
             same_run = previous.boot_id == report.boot_id
             carried = age_carried(previous, elapsed) if same_run else carry(previous, report.uptime, elapsed)
+            carried += still_at_work(previous, elapsed) if same_run and faults else ()
         return Received(
             started=started,
             boot_id=report.boot_id,
@@ -179,7 +194,7 @@ class Ingest:
             interval=report_interval(self._policy),
             heard=self._sight.heard,
             signals=report.signals,
-            faults=_faults(report),
+            faults=faults,
             carried=carried,
             validated=validated,
         )

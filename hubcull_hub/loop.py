@@ -18,9 +18,11 @@ from hubcull_hub.model import (
     Instant,
     Limits,
     Policy,
+    Reason,
     Result,
     ServerState,
     Verdict,
+    Watch,
 )
 from hubcull_hub.plan import plan
 from hubcull_hub.policy import decide
@@ -63,6 +65,8 @@ class Loop:
         self._number = 0
         self._problems: tuple[str, ...] = ()
         self.last: CycleReport | None = None
+        self.failure: str | None = None
+        """What was wrong with the last cycle, if it could not be run to its end."""
 
     async def run_cycle(self, now: Instant) -> CycleReport:
         """Run one cycle at `now` and return its report; stops that it begins go on by themselves."""
@@ -70,7 +74,7 @@ class Loop:
         outcomes = self._executor.take_outcomes()
         for outcome in outcomes:
             if outcome.result in OVER:
-                self._store.drop_server(outcome.verdict.key)
+                self._store.drop_incarnation(outcome.verdict.key, outcome.verdict.started)
         listed = await self._reconcile(now)
         verdicts = self.verdicts(now)
         planned = plan(verdicts, self._limits, self._executor.waiting(verdicts))
@@ -90,13 +94,24 @@ class Loop:
         log.info("%s", summary(report))
         return report
 
-    def verdicts(self, now: Instant) -> tuple[Verdict, ...]:
-        """Return the verdict on every server as of `now`."""
+    def verdicts(self, now: Instant, user: str | None = None) -> tuple[Verdict, ...]:
+        """Return the verdict on every server, or on those of one user, as of `now`."""
         watch = self._sight.watch()
-        return tuple(
-            decide(self._store.evidence(server, watch, now), self._policy, now)
-            for server in self._store.servers.values()
-        )
+        servers = self._store.servers.values()
+        chosen = servers if user is None else [s for s in servers if s.key.user == user]
+        return tuple(self._verdict(server, watch, now) for server in chosen)
+
+    def _verdict(self, server: ServerState, watch: Watch, now: Instant) -> Verdict:
+        """Decide on one server; whatever is wrong with its evidence, the others are decided on."""
+        try:
+            return decide(self._store.evidence(server, watch, now), self._policy, now)
+        except Exception:
+            log.exception("no decision on %s could be made; it is held", server.key)
+            words = "no decision could be made; see the log"
+            rule = self._policy.rule
+            return Verdict(
+                server.key, server.started, Action.HOLD, Reason.UNREADABLE, rule, Basis.NONE, None, words
+            )
 
     async def run(self, now: Callable[[], Instant]) -> None:
         """Run a cycle at once and then every `cull_every` seconds, until cancelled; cycles never overlap."""
@@ -104,8 +119,11 @@ class Loop:
             begun = now()
             try:
                 await self.run_cycle(begun)
-            except Exception:  # a fault of one cycle must not end the service; nothing is stopped by it
+            except Exception as error:  # it must not end the service; nothing is stopped by it
                 log.exception("a cycle failed")
+                self.failure = f"the last cycle failed: {type(error).__name__}; see the log"
+            else:
+                self.failure = None
             spent = now().mono - begun.mono
             await asyncio.sleep(max(0.1, self._cull_every - spent))
 

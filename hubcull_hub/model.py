@@ -51,6 +51,8 @@ class ServerState:
     pending: str | None = None
     groups: frozenset[str] = frozenset()
     admin: bool = False
+    readable: bool = True
+    """Whether its times could be read; one that could not is unknown, not old."""
 
 
 class Clock(str, Enum):
@@ -175,7 +177,7 @@ class Reason(str, Enum):
     PENDING = "pending"
     # hold
     HUB_UNFIT = "hub_unfit"  # the Hub is too old, or a scope is missing
-    UNDATED = "undated"  # the Hub gives no start time, or one in the future
+    UNDATED = "undated"  # the Hub gives no time that could be used
     WARMING_UP = "warming_up"  # the service or the Hub has not been up long enough
     AWAITING_REPORT = "awaiting_report"  # past the deadline, no report from after it yet
     UNCONFIRMED = "unconfirmed"  # the token of the deciding report is still to be checked
@@ -183,6 +185,7 @@ class Reason(str, Enum):
     SILENT_AT_WORK = "silent_at_work"  # its last report showed work under way
     SOURCE_FAILED = "source_failed"  # a source of signals could not be read
     UNPROVEN = "unproven"  # somebody reports for this user with a token that proves no server
+    UNREADABLE = "unreadable"  # it reports, and its reports can not be read
     FUTURE = "future"  # last_activity lies in the future
     # cull
     IDLE = "idle"  # by its own report
@@ -224,31 +227,33 @@ class Watch(NamedTuple):
 
     ``since``: monotonic second from which on it has watched without a gap (its own start, the Hub's, a
     jump of the wall clock). ``heard``: the listening clock, which runs only while reports come in (s).
-    ``unfit``: why nothing may be stopped at all, or None.
+    ``unfit``: why nothing may be stopped at all, or None. ``jumped``: monotonic second of the last jump of
+    the wall clock, None where there was none.
     """
 
     since: float
     heard: float
     unfit: str | None = None
+    jumped: float | None = None
 
 
 class Evidence(NamedTuple):
     """All that a decision about one server may look at.
 
-    ``first_heard`` is the listening clock when this incarnation was first seen; ``unproven`` says that
-    somebody reports for its user with a token that proves no server.
+    ``first_heard`` is the listening clock when this incarnation was first seen. ``doubt`` says that somebody
+    reports for it whom we can not believe (`Reason.UNPROVEN`) or understand (`Reason.UNREADABLE`).
     """
 
     server: ServerState
     watch: Watch
     report: Received | None = None
     first_heard: float = 0.0
-    unproven: bool = False
+    doubt: Reason | None = None
 
 
 def span(seconds: float) -> str:
-    """Format a duration as H:MM:SS, with days in front where there are any."""
-    return str(timedelta(seconds=int(max(0.0, seconds))))
+    """Format a duration as H:MM:SS, with days in front where there are any; 300 years at most."""
+    return str(timedelta(seconds=int(min(max(0.0, seconds), 1e10))))
 
 
 class Verdict(NamedTuple):
@@ -306,6 +311,7 @@ class Result(str, Enum):
     """What came of one planned stop."""
 
     STOPPED = "stopped"
+    STOPPING = "stopping"  # the Hub is at it, and we follow
     WOULD_STOP = "would_stop"  # dry run
     GONE = "gone"  # it was stopped by somebody else before us
     REPLACED = "replaced"  # another incarnation runs under this name

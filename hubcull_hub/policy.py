@@ -20,6 +20,10 @@ FUTURE_TOLERANCE = 60.0
 """Seconds by which a time of the Hub may lie ahead of ours before it is doubted (two machines' clocks)."""
 
 
+FORESEEABLE = 1e9
+"""Seconds (30 years) from now; a deadline beyond that is none."""
+
+
 def report_interval(policy: Policy) -> float:
     """Return how often a server under this policy reports (s): a quarter of its timeout, within the range."""
     return min(max(policy.timeout / 4, SHORTEST_INTERVAL), LONGEST_INTERVAL)
@@ -39,11 +43,11 @@ def decide(evidence: Evidence, policy: Policy, now: Instant) -> Verdict:
         return case.keep(Reason.PENDING, "the Hub says pending: {}", server.pending)
     if not server.ready:
         return case.keep(Reason.NOT_READY, "the Hub says it is not ready")
-    if server.started is None:
-        return case.hold(Reason.UNDATED, "the Hub does not say when it started")
+    if server.started is None or not server.readable:
+        return case.hold(Reason.UNDATED, "the Hub gives no times of it that can be read")
     if case.age < -FUTURE_TOLERANCE:
         return case.hold(Reason.UNDATED, "the Hub says it starts {} from now", -case.age)
-    if policy.max_age and case.age >= policy.max_age:
+    if policy.max_age and case.age >= policy.max_age and not _clock_in_doubt(case):
         words = "it is {} old; max_age is {}"
         return case.say(Action.CULL, Reason.MAX_AGE, words, (case.age, policy.max_age), ends=0.0)
     if evidence.report is None or evidence.report.started != server.started:
@@ -98,13 +102,19 @@ class _Case:
         """Turn seconds from now into a time, capped by max_age; None when no stop is foreseeable."""
         if self.policy.max_age and self.evidence.server.started is not None:
             ends = min(ends, self.policy.max_age - self.age)
-        return self.now.utc + timedelta(seconds=ends) if ends != math.inf else None
+        return self.now.utc + timedelta(seconds=ends) if ends < FORESEEABLE else None
 
     def keep(self, reason: Reason, template: str, *args: str | float) -> Verdict:
         return self.say(Action.KEEP, reason, template, args)
 
     def hold(self, reason: Reason, template: str, *args: str | float, ends: float = math.inf) -> Verdict:
         return self.say(Action.HOLD, reason, template, args, ends=ends)
+
+
+def _clock_in_doubt(case: _Case) -> bool:
+    """Tell whether the wall clock has jumped lately: then nobody's age is believed for a warm-up."""
+    jumped = case.evidence.watch.jumped
+    return jumped is not None and case.now.mono - jumped < case.policy.warm_up
 
 
 def _with_report(case: _Case, report: Received) -> Verdict:
@@ -188,13 +198,18 @@ def _on_stale(case: _Case, report: Received, stood: Standing, since: float) -> V
     return case.hold(Reason.SILENT, words, since, limit, ends=limit - silence)
 
 
+_DOUBTS = {
+    Reason.UNPROVEN: "somebody reports for this user with a token that proves no server; see the log",
+    Reason.UNREADABLE: "it reports, and its reports can not be read; see the log",
+}
+
+
 def _without_report(case: _Case) -> Verdict:
     """Judge a server that has not reported since it started, once it had the time to."""
     silence = case.evidence.watch.heard - case.evidence.first_heard
-    limit = case.policy.silence_limit
-    if case.evidence.unproven and silence < limit:
-        words = "somebody reports for this user with a token that proves no server; see the service's log"
-        return case.hold(Reason.UNPROVEN, words, ends=limit - silence)
+    limit, doubt = case.policy.silence_limit, case.evidence.doubt
+    if doubt is not None and silence < limit:
+        return case.hold(doubt, _DOUBTS[doubt], ends=limit - silence)
     return _by_hub(case, "no report since it started")
 
 

@@ -8,14 +8,12 @@ is out of the wire's bounds, is read again by `wire.report_from_json`, which alo
 from __future__ import annotations
 
 import json
-import sys
 
 import msgspec
 
 from hubcull_server_ext import wire
 
 _DECODER = msgspec.json.Decoder(wire.Report)
-_LARGEST = sys.float_info.max
 _SHORT = 200
 """Characters within the wire's bounds whatever the field; the few that may be longer are read closely."""
 
@@ -47,15 +45,16 @@ def _within_bounds(report: wire.Report) -> bool:
     about = report.about
     return (
         report.schema == wire.SCHEMA
-        and report.sequence >= 0
-        and 0.0 <= report.uptime <= _LARGEST
+        and _whole(report.sequence)
+        and 0.0 <= report.uptime <= wire.LARGEST
         and len(report.boot_id) <= 64
-        and len(report.server) <= 600
+        and _short(report.boot_id, report.server)
         and len(report.signals) <= wire.MAX_SIGNALS
         and len(report.sources) <= 50
         and len(report.can) <= 50
         and _short(about.hubcull, about.jupyter_server, about.python, about.image)
-        and _sound(about.mem_limit, about.mem_guarantee, about.cpu_limit, about.cpu_guarantee, about.gpus)
+        and _sound(about.cpu_limit, about.cpu_guarantee)
+        and _whole(about.mem_limit, about.mem_guarantee, about.gpus)
         and all(map(_signal_within_bounds, report.signals))
         and all(map(_source_within_bounds, report.sources))
     )
@@ -66,7 +65,8 @@ def _signal_within_bounds(signal: wire.Signal) -> bool:
     timed = (age is not None) + (going_on_for is not None) + (ended_ago is not None)
     return (
         (timed == 1 or signal.clock is wire.Clock.NONE)
-        and _sound(age, going_on_for, ended_ago, signal.lasted, signal.count)
+        and _sound(age, going_on_for, ended_ago, signal.lasted)
+        and _whole(signal.count)
         and _short(signal.kind, signal.source, signal.label, signal.actor)
     )
 
@@ -76,8 +76,12 @@ def _source_within_bounds(source: wire.Source) -> bool:
 
 
 def _sound(*numbers: float | None) -> bool:
-    return all([number is None or 0.0 <= number <= _LARGEST for number in numbers])  # noqa: C419 - faster
+    return all([number is None or 0.0 <= number <= wire.LARGEST for number in numbers])  # noqa: C419 - faster
+
+
+def _whole(*numbers: int | None) -> bool:
+    return all([number is None or 0 <= number <= wire.LARGEST_INTEGER for number in numbers])  # noqa: C419
 
 
 def _short(*texts: str | None) -> bool:
-    return all([text is None or len(text) <= _SHORT for text in texts])  # noqa: C419 - faster
+    return all([text is None or (len(text) <= _SHORT and text.isprintable()) for text in texts])  # noqa: C419 - faster

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -26,12 +27,15 @@ from hubcull_hub.policy import report_interval
 from hubcull_hub.sight import Sight
 from hubcull_hub.store import FLUSH_EVERY, Store
 from hubcull_hub.web.app import make_app, make_broken_app
-from hubcull_hub.web.context import Context
+from hubcull_hub.web.context import Context, Holder
 
 log = logging.getLogger(__name__)
 
 DRAIN = 8.0
 """Seconds for stops under way to end at a shutdown; Hubs before 6.0 kill a service 15 s after asking."""
+
+CLOSE = 2.0
+"""Seconds for requests under way to be answered at a shutdown."""
 
 PARENT_EVERY = 1.0
 """Seconds between two looks at the parent process."""
@@ -46,19 +50,23 @@ PORT_FREED_IN = 10.0
 async def run(settings: Settings) -> None:
     """Run the service until SIGINT, SIGTERM or, when managed, the death of the Hub.
 
+    It listens before anything else: the Hub waits for a managed service, and not for long.
+
     Raises:
-        DatabaseError: when the database can not be opened; nothing has been listened to or stopped then.
+        DatabaseError: when the database can not be opened; nothing has been stopped then.
         OSError: when the port can not be listened on.
 
     """
-    database = await asyncio.to_thread(Database.open, settings.database_url)
-    try:
-        async with _service(settings, database) as (context, executor):
-            app = make_app(context, settings.prefix)
-            async with _listening(app, settings.bind):
+    holder = Holder()
+    async with _listening(make_app(holder, settings.prefix), settings.bind):
+        database = await asyncio.to_thread(Database.open, settings.database_url)
+        try:
+            async with _service(settings, database) as (context, executor):
+                holder.context = context
                 await _work(settings, context, executor)
-    finally:
-        await asyncio.to_thread(database.close)
+                executor.begin_nothing_more()
+        finally:
+            await asyncio.to_thread(database.close)
 
 
 async def run_broken(error: str, bind: tuple[str, int], every: float = 60.0) -> None:
@@ -79,8 +87,9 @@ async def _service(settings: Settings, database: Database) -> AsyncIterator[tupl
         settings.token,
         time_limit=settings.request_timeout,
         page_size=settings.api_page_size,
-        on_answer=lambda: sight.hub_answered(clock.now()),
+        on_answer=lambda date: sight.hub_answered(clock.now(), date),
         on_lost=sight.hub_lost,
+        on_silence=lambda: sight.hub_silent(clock.now()),
     ) as hub:
         book = TokenBook(hub)
         executor = Executor(
@@ -106,7 +115,6 @@ async def _service(settings: Settings, database: Database) -> AsyncIterator[tupl
         directory = Directory(hub, store, sight, clock.now, pause)
         ingest = Ingest(book, directory, store, sight, settings.policy, clock.now)
         context = Context(
-            version=__version__,
             hub=hub,
             store=store,
             sight=sight,
@@ -119,11 +127,13 @@ async def _service(settings: Settings, database: Database) -> AsyncIterator[tupl
         try:
             yield context, executor
         finally:
+            executor.begin_nothing_more()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(executor.drain(), DRAIN)
             await executor.close()
             await book.close()
-            await store.flush(sight.heard)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(store.flush(sight.heard), DRAIN)
 
 
 async def _work(settings: Settings, context: Context, executor: Executor) -> None:
@@ -155,7 +165,7 @@ async def _listening(app: web.Application, bind: tuple[str, int] | None) -> Asyn
         log.info("no url in the service's entry: no port is opened; servers are judged by last_activity")
         yield
         return
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE)
     await runner.setup()
     try:
         await _start_site(runner, bind)
@@ -171,8 +181,8 @@ async def _start_site(runner: web.AppRunner, bind: tuple[str, int]) -> None:
     while True:
         try:
             await web.TCPSite(runner, *bind).start()
-        except OSError:
-            if clock.now().mono > deadline:
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or clock.now().mono > deadline:
                 raise
             await asyncio.sleep(0.5)
         else:

@@ -14,6 +14,9 @@ from hubcull_hub.model import Clock, Fact, Policy, Reason, Received, Signal
 
 _NO_CLOCK = Clock.NONE.value
 
+MOST_WORK_CARRIED = 20
+"""How many pieces of work are carried from one report to the next; a user decides how many there are."""
+
 VISIBLE_TAB = "visible_tab"
 """The one kind of signal with a rule of its own; see `_in_words_of_tab`."""
 
@@ -119,8 +122,8 @@ def carry(earlier: Received, uptime: float, elapsed: float) -> tuple[Signal, ...
 
 
 def age_carried(earlier: Received, elapsed: float) -> tuple[Signal, ...]:
-    """Return what `earlier` had carried, ``elapsed`` seconds older, for the next report of the same run."""
-    return tuple(_aged(s, elapsed) for s in earlier.carried)
+    """Return what `earlier` had carried of earlier runs, ``elapsed`` seconds older, for its next report."""
+    return tuple(_aged(s, elapsed) for s in earlier.carried if s.going_on_for is None)
 
 
 def _aged(signal: Signal, elapsed: float) -> Fact:
@@ -139,11 +142,31 @@ def _ended(fact: Fact, ago: float) -> Fact:
     return fact._replace(going_on_for=None, ended_ago=ago, lasted=lasted)
 
 
-def _newest(signals: Iterable[Fact]) -> tuple[Signal, ...]:
-    """Keep the newest signal of each kind, so that restarts in a row do not pile up."""
-    best: dict[str, tuple[float, Fact]] = {}
-    for signal in signals:
-        age = signal.age if signal.ended_ago is None else signal.ended_ago
-        if age is not None and (signal.kind not in best or age < best[signal.kind][0]):
-            best[signal.kind] = (age, signal)
-    return tuple(signal for _, signal in best.values())
+def _newest(facts: Iterable[Fact]) -> tuple[Signal, ...]:
+    """Keep what protects longest and drop the rest, so that restarts in a row do not pile up.
+
+    Of events the newest, a tab apart; of finished work the newest, and older work only if it was shorter,
+    for a longer one may have outlived its cap.
+    """
+    events: dict[bool, Fact] = {}
+    work: list[Fact] = []
+    for fact in facts:
+        tab = fact.kind == VISIBLE_TAB
+        if fact.ended_ago is not None:
+            work.append(fact)
+        elif fact.age is not None and (tab not in events or fact.age < (events[tab].age or 0.0)):
+            events[tab] = fact
+    kept: list[Fact] = []
+    for fact in sorted(work, key=lambda f: (f.ended_ago or 0.0, f.lasted or 0.0)):
+        if not kept or (fact.lasted or 0.0) < (kept[-1].lasted or 0.0):
+            kept.append(fact)
+    return (*events.values(), *kept[:MOST_WORK_CARRIED])
+
+
+def still_at_work(earlier: Received, elapsed: float) -> tuple[Signal, ...]:
+    """Return the work that a report showed under way, ``elapsed`` seconds on.
+
+    While a source can not be read, the newest report does not show its work; it is taken to go on.
+    """
+    signals = (*earlier.signals, *earlier.carried)
+    return tuple(_aged(s, elapsed) for s in signals if s.going_on_for is not None)[:MOST_WORK_CARRIED]

@@ -12,7 +12,17 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from hubcull_hub.database import Database, DatabaseError
-from hubcull_hub.model import Evidence, Instant, Outcome, Received, ServerKey, ServerState, Verdict, Watch
+from hubcull_hub.model import (
+    Evidence,
+    Instant,
+    Outcome,
+    Reason,
+    Received,
+    ServerKey,
+    ServerState,
+    Verdict,
+    Watch,
+)
 from hubcull_hub.rows import Decision
 
 log = logging.getLogger(__name__)
@@ -25,8 +35,8 @@ KEEP_GONE = 3600.0
 
 KEEP_DECISIONS = timedelta(days=90)
 
-UNPROVEN_FOR = 900.0
-"""Seconds for which a token that proved no server makes its user's silent servers unknown.
+DOUBTED_FOR = 900.0
+"""Seconds for which a report that could not be believed or read makes silent servers unknown.
 
 Three of the longest intervals: whoever keeps reporting like that is back before it ends.
 """
@@ -43,7 +53,7 @@ class Store:
         self._read_at: dict[ServerKey, float] = {}
         self._first_heard: dict[ServerKey, tuple[datetime | None, float]] = {}
         self._reports: dict[ServerKey, Received] = {}
-        self._unproven: dict[str, float] = {}
+        self._doubts: dict[str | ServerKey, tuple[Reason, float]] = {}
         self._dirty: set[ServerKey] = set()
         self._gone: set[ServerKey] = set()
 
@@ -70,23 +80,35 @@ class Store:
         """Return when this server was last read from the Hub (monotonic s)."""
         return self._read_at.get(key, float("-inf"))
 
-    def replace_servers(self, servers: Iterable[ServerState], now: Instant, heard: float) -> None:
-        """Take a full listing: what is not in it is gone."""
-        listed = {server.key: server for server in servers}
-        for key in self._servers.keys() - listed.keys():
-            self.drop_server(key)
-        for server in listed.values():
-            self.put_server(server, now, heard)
-        self._forget_gone(now)
+    def replace_servers(self, servers: Iterable[ServerState], asked: Instant, heard: float) -> None:
+        """Take a full listing that was asked for at ``asked``: what is not in it is gone.
 
-    def put_server(self, server: ServerState, now: Instant, heard: float) -> None:
-        """Take one server as just read from the Hub."""
+        A server that was read on its own since then is better known than that.
+        """
+        listed = {server.key: server for server in servers}
+        for key in self._servers.keys() | listed.keys():
+            if self.read_at(key) > asked.mono:
+                continue
+            if key in listed:
+                self.put_server(listed[key], asked, heard)
+            else:
+                self.drop_server(key)
+        self._forget_gone(asked)
+
+    def put_server(self, server: ServerState, asked: Instant, heard: float) -> None:
+        """Take one server as the Hub showed it when it was ``asked``."""
         key = server.key
         self._servers[key] = server
-        self._read_at[key] = now.mono
+        self._read_at[key] = asked.mono
         first = self._first_heard.get(key)
         if first is None or first[0] != server.started:
             self._first_heard[key] = (server.started, heard)
+
+    def drop_incarnation(self, key: ServerKey, started: datetime | None) -> None:
+        """Forget a server that was stopped, unless another incarnation of it is known by now."""
+        known = self._servers.get(key)
+        if known is not None and known.started == started:
+            self.drop_server(key)
 
     def drop_server(self, key: ServerKey) -> None:
         """Forget a server that the Hub no longer lists; its report is kept for a while."""
@@ -114,24 +136,28 @@ class Store:
         self._dirty.add(key)
         self._gone.discard(key)
 
-    def mark_unproven(self, user: str, now: Instant) -> None:
-        """Note that somebody reports for this user with a token that proves no server."""
-        self._unproven[user] = now.mono
+    def mark_doubt(self, whom: str | ServerKey, doubt: Reason, now: Instant) -> None:
+        """Note that somebody reports for a user, or a server, whom we can not believe or understand."""
+        self._doubts[whom] = (doubt, now.mono)
+
+    def _doubt(self, key: ServerKey, now: Instant) -> Reason | None:
+        for whom in (key, key.user):
+            doubt, at = self._doubts.get(whom, (None, 0.0))
+            if doubt is not None and now.mono - at <= DOUBTED_FOR:
+                return doubt
+            self._doubts.pop(whom, None)
+        return None
 
     def evidence(self, server: ServerState, watch: Watch, now: Instant) -> Evidence:
         """Return all that a decision about this server may look at."""
         key = server.key
-        unproven = self._unproven.get(key.user)
-        if unproven is not None and now.mono - unproven > UNPROVEN_FOR:
-            del self._unproven[key.user]
-            unproven = None
         report = self._reports.get(key)
         return Evidence(
             server=server,
             watch=watch,
             report=report if report is not None and report.started == server.started else None,
             first_heard=self._first_heard.get(key, (None, watch.heard))[1],
-            unproven=unproven is not None,
+            doubt=self._doubt(key, now) if self._doubts else None,
         )
 
     # -- the database ----------------------------------------------------------------------------
@@ -145,10 +171,12 @@ class Store:
         rows = [(key, self._reports[key]) for key in dirty if key in self._reports]
         try:
             await asyncio.to_thread(self._database.write_evidence, rows, gone, {HEARD: heard})
-        except DatabaseError as error:
-            log.error("evidence is not on disk yet, trying again: %s", error)
+        except BaseException as error:
             self._dirty |= dirty
             self._gone |= gone - self._dirty
+            if not isinstance(error, DatabaseError):
+                raise
+            log.error("evidence is not on disk yet, trying again: %s", error)
 
     async def record(self, verdict: Verdict, now: Instant) -> int:
         """Write a decision to stop before it is acted on, and return its number.

@@ -8,7 +8,6 @@ the sender's monotonic clock, so that two machines' clocks never have to agree.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -192,32 +191,34 @@ class _UnexpectedError(Exception):
     """A value of the wrong shape; the text says what was expected."""
 
 
-_LARGEST = sys.float_info.max
+LARGEST = 1e10
+"""The largest duration, in seconds, and number of any other kind but bytes and counts: 300 years."""
+LARGEST_INTEGER = 2**53
 _Read = Callable[[Any], Any]
 """Takes a value out of JSON and returns it, or what is made of it; raises `_UnexpectedError`."""
 
 
 def _text(limit: int = 200) -> _Read:
     def read(value: Any) -> str:
-        if isinstance(value, str) and len(value) <= limit:
+        # What is printed in an operator's terminal or log must not move its cursor or forge its lines.
+        if isinstance(value, str) and len(value) <= limit and value.isprintable():
             return value
-        raise _UnexpectedError(f"text of at most {limit} characters")
+        raise _UnexpectedError(f"printable text of at most {limit} characters")
 
     return read
 
 
 def _number(value: Any) -> float:
     # By identity a bool is no int; the bounds leave out NaN, and what no float can hold.
-    if (type(value) is float or type(value) is int) and 0.0 <= value <= _LARGEST:
+    if (type(value) is float or type(value) is int) and 0.0 <= value <= LARGEST:
         return float(value)
-    raise _UnexpectedError("a finite number >= 0")
+    raise _UnexpectedError(f"a number from 0 to {LARGEST:.0e}")
 
 
 def _integer(value: Any) -> int:
-    number = _number(value)
-    if number != int(number):
-        raise _UnexpectedError("a whole number >= 0")
-    return int(number)
+    if (type(value) is float or type(value) is int) and 0 <= value <= LARGEST_INTEGER and value == int(value):
+        return int(value)
+    raise _UnexpectedError("a whole number >= 0")
 
 
 def _items(limit: int) -> _Read:

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from hubcull_hub import __version__
 from hubcull_hub.database import DatabaseError
 from hubcull_hub.hub_answers import HubError, TokenOwner
 from hubcull_hub.ingest import Refused
 from hubcull_hub.model import ServerKey
 from hubcull_hub.web import views
-from hubcull_hub.web.context import CONTEXT, Context
+from hubcull_hub.web.context import HOLDER, LARGEST_BODY, Context
 from hubcull_server_ext import wire
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ SEES_ALL = frozenset({"list:users", "read:servers"})
 """Scopes, unfiltered, with which a token sees every server here, as it would at the Hub itself."""
 
 _REPLY = msgspec.json.Encoder()
-"""For the one answer that is given thousands of times a second at worst."""
+"""For the answer that is given thousands of times a second at worst."""
 
 HUB_BUSY = 10.0
 """Seconds after which a reporter tries again when the Hub could not be asked about its token."""
@@ -41,8 +42,18 @@ def refuse(status: int, code: str, message: str, retry_in: float = 60.0) -> web.
 
 async def health(request: web.Request) -> web.Response:
     """Answer the Hub's check of a managed service; it must be below 500 whatever is the matter."""
-    context = request.app[CONTEXT]
-    return web.json_response(views.envelope(version=context.version, problems=context.problems()))
+    context = request.app[HOLDER].context
+    problems = ["starting"] if context is None else context.problems()
+    return web.json_response(views.envelope(version=__version__, problems=problems))
+
+
+def _context(request: web.Request) -> Context:
+    """Return what handlers work with; 503 as long as the service is starting."""
+    context = request.app[HOLDER].context
+    if context is None:
+        refusal = wire.Refusal("starting", "the service is starting", 2.0)
+        raise web.HTTPServiceUnavailable(body=_REPLY.encode(refusal), content_type="application/json")
+    return context
 
 
 async def post_report(request: web.Request) -> web.Response:
@@ -51,8 +62,13 @@ async def post_report(request: web.Request) -> web.Response:
     if token is None:
         message = "send the server's own token: Authorization: Bearer $JUPYTERHUB_API_TOKEN"
         return refuse(403, "no-token", message)
+    ingest = _context(request).ingest
     try:
-        reply = await request.app[CONTEXT].ingest.accept(token, await request.read())
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            await ingest.refuse_large(token, LARGEST_BODY)
+        reply = await ingest.accept(token, body)
     except Refused as refused:
         return web.json_response(wire.to_json(refused.refusal), status=refused.status)
     except HubError as error:
@@ -67,7 +83,7 @@ async def get_servers(request: web.Request) -> web.Response:
     With ``user`` (and ``server``; the default server without) the details of that one, and the decisions
     written down about it, also when it no longer runs.
     """
-    context = request.app[CONTEXT]
+    context = _context(request)
     try:
         owner = await _owner(context, token_of(request))
     except HubError as error:
@@ -107,8 +123,7 @@ def _all(context: Context, only: str | None) -> dict[str, Any]:
             now,
             deferred.get(verdict.key),
         )
-        for verdict in context.loop.verdicts(now)
-        if only is None or verdict.key.user == only
+        for verdict in context.loop.verdicts(now, only)
     ]
     return views.envelope(
         at=views.stamp(now.utc),
@@ -140,5 +155,5 @@ async def _one(context: Context, key: ServerKey) -> dict[str, Any]:
 
 async def get_status(request: web.Request) -> web.Response:
     """Return counts of the last cycle and what is the matter; no names, so no token is needed."""
-    context = request.app[CONTEXT]
+    context = _context(request)
     return web.json_response(views.status(context.loop.last, context.problems(), context.ingest.refused))

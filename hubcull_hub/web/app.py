@@ -5,17 +5,17 @@ from __future__ import annotations
 from aiohttp import web
 
 from hubcull_hub.web import api, views
-from hubcull_hub.web.context import CONTEXT, Context
+from hubcull_hub.web.context import HOLDER, LARGEST_BODY, Holder
 from hubcull_server_ext.wire import REPORTS_PATH
 
-LARGEST_BODY = 256 * 1024
-"""Bytes; a report with the most signals it may carry is smaller."""
 
+def make_app(holder: Holder, prefix: str) -> web.Application:
+    """Return the application of the service, every route below ``prefix``.
 
-def make_app(context: Context, prefix: str) -> web.Application:
-    """Return the application of a running service, every route below ``prefix``."""
+    It answers from the first moment on: the Hub waits for that, and gives up on a service that is slow.
+    """
     app = web.Application(client_max_size=LARGEST_BODY)
-    app[CONTEXT] = context
+    app[HOLDER] = holder
     base = "/" + prefix.strip("/")
     base = base if base.endswith("/") else base + "/"
     app.add_routes(

@@ -15,6 +15,9 @@ from hubcull_hub.model import Instant
 from hubcull_hub.sight import Sight
 from hubcull_hub.store import Store
 
+LARGEST_BODY = 2 * 1024 * 1024
+"""Bytes; a report with the most and longest signals it may carry is smaller."""
+
 VISITORS_AT_ONCE = 4
 """How many readers of the API may have a question about their token open at the Hub."""
 
@@ -23,7 +26,6 @@ VISITORS_AT_ONCE = 4
 class Context:
     """The running service, as the web side sees it."""
 
-    version: str
     hub: HubApi
     store: Store
     sight: Sight
@@ -36,7 +38,15 @@ class Context:
 
     def problems(self) -> list[str]:
         """Return what is the matter, in words; empty when nothing is."""
-        return list(self.loop.last.problems) if self.loop.last is not None else []
+        found = list(self.loop.last.problems) if self.loop.last is not None else []
+        return found if self.loop.failure is None else [*found, self.loop.failure]
 
 
-CONTEXT = web.AppKey("context", Context)
+class Holder:
+    """Where the handlers find the context, once there is one: the port is open before all else is ready."""
+
+    def __init__(self, context: Context | None = None) -> None:
+        self.context = context
+
+
+HOLDER = web.AppKey("holder", Holder)

@@ -82,7 +82,9 @@ def test_a_report_without_token_or_without_sense_is_refused() -> None:
                 url = PREFIX + "api/v1/reports"
                 answer = await client.post(url, data=b"\xff{", headers={"Authorization": f"token {token}"})
                 assert (answer.status, (await answer.json())["code"]) == (400, "unreadable")
-                big = await client.post(url, data=b"x" * 300_000, headers={"Authorization": f"token {token}"})
+                big = await client.post(
+                    url, data=b"x" * 3_000_000, headers={"Authorization": f"token {token}"}
+                )
                 assert big.status == 413
 
     run(scenario)

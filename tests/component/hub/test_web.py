@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
 
+from hubcull_hub import __version__
 from hubcull_hub.web.app import make_broken_app
 from tests.component.hub.fake_hub import server_token, service_token
 from tests.component.hub.world import PREFIX, post, pressed, running, world
@@ -38,7 +39,7 @@ def test_the_prefix_answers_without_a_token() -> None:
         async with world() as w, w.web() as client:
             assert await get(client, "") == (
                 200,
-                {"service": "hubcull", "schema": 1, "version": "test", "problems": []},
+                {"service": "hubcull", "schema": 1, "version": __version__, "problems": []},
             )
 
     run(scenario)

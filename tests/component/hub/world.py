@@ -26,7 +26,7 @@ from hubcull_hub.model import CycleReport, Instant, Limits, Outcome, Policy, Ser
 from hubcull_hub.sight import Sight
 from hubcull_hub.store import Store
 from hubcull_hub.web.app import make_app
-from hubcull_hub.web.context import Context
+from hubcull_hub.web.context import Context, Holder
 from hubcull_server_ext import wire
 from tests.component.hub.fake_hub import FakeHub, server_token
 
@@ -126,7 +126,6 @@ class World:
     async def web(self) -> AsyncIterator[TestClient[Any, Any]]:
         """Serve the application."""
         context = Context(
-            version="test",
             hub=self.api,
             store=self.store,
             sight=self.sight,
@@ -136,7 +135,7 @@ class World:
             cull_every=1.0,
             dry_run=self.limits.dry_run,
         )
-        async with TestClient(TestServer(make_app(context, PREFIX))) as client:
+        async with TestClient(TestServer(make_app(Holder(context), PREFIX))) as client:
             yield client
 
 
@@ -178,8 +177,9 @@ async def world(
             HubApi(
                 url,
                 made.hub.token,
-                on_answer=lambda: made.sight.hub_answered(made.now),
+                on_answer=lambda _: made.sight.hub_answered(made.now),
                 on_lost=lambda: made.sight.hub_lost(),  # noqa: PLW0108 - a restart makes another sight
+                on_silence=lambda: made.sight.hub_silent(made.now),
             ) as api,
         ):
             await made.build(api, concurrency)

@@ -61,6 +61,13 @@ def test_a_config_file_is_read_and_the_command_line_wins(tmp_path: Path) -> None
         (["--timeout=abc"], "timeout = 'abc' on the command line can not be used; give seconds, 1 or more"),
         (["--timeout=0"], "timeout = 0.0 in the options can not be used; give seconds, 1 or more"),
         (["--timeout=nan"], "timeout = "),
+        (["--timeout=1e20"], "timeout = 1e+20"),
+        (["--max-busy=1e12"], "max_busy = 1000000000000.0"),
+        (["--cull-every=0.5"], "cull_every = 0.5"),
+        (["--concurrency=99999999999999999999"], "concurrency = 99999999999999999999"),
+        (["--url=http://127.0.0.1:notaport/hub/api"], "url = 'http://127.0.0.1:notaport/hub/api'"),
+        (["--url=http://[::1/hub/api"], "url = 'http://[::1/hub/api'"),
+        (["--url=hub:8081"], "url = 'hub:8081'"),
         (["--max-age=-1"], "max_age = -1.0"),
         (["--timeout"], "--timeout: expected one argument"),
         (["--dry-run=perhaps"], "dry_run = 'perhaps'"),
@@ -87,6 +94,7 @@ def test_a_wrong_option_is_an_error_that_names_it(argv: list[str], named: str) -
         ("c.Hubcull.timeout = 'long'", "timeout = 'long' in the options can not be used"),
         ("c.Hubcull.timeout = ", "can not be run: SyntaxError"),
         ("1/0", "can not be run: ZeroDivisionError"),
+        ("exit()", "can not be run: SystemExit"),
     ],
 )
 def test_a_wrong_config_file_is_an_error_that_names_it(tmp_path: Path, text: str, named: str) -> None:
@@ -111,16 +119,32 @@ def test_a_managed_service_listens_where_the_hub_was_told() -> None:
     assert load([], MANAGED).prefix == "/jhub/services/hubcull/"
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon"])
+def test_there_is_always_a_time_limit(seconds: str) -> None:
+    """Every call to the Hub ends."""
+    with pytest.raises(ConfigError, match="JUPYTERHUB_REQUEST_TIMEOUT"):
+        load([], {**ENV, "JUPYTERHUB_REQUEST_TIMEOUT": seconds})
+
+
+def test_the_port_of_a_url_without_one_is_that_of_its_scheme() -> None:
+    """As the Hub itself takes it."""
+    assert load([], {**MANAGED, "JUPYTERHUB_SERVICE_URL": "http://hubcull"}).bind == ("hubcull", 80)
+
+
 def test_a_managed_service_without_url_opens_no_port() -> None:
     """As idle-culler's entry."""
     env = {name: value for name, value in MANAGED.items() if name != "JUPYTERHUB_SERVICE_URL"}
     assert load([], env).bind is None
 
 
-@pytest.mark.parametrize("argv", [[], ["--timeuot=5"], ["--bind=junk"]])
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["--timeuot=5"], ["--bind=junk"], ["--bind=192.0.2.1:10101"], ["--bind=no.such.host.invalid:1"]],
+)
 def test_broken_options_still_find_the_port_that_the_hub_checks(argv: list[str]) -> None:
     """Or the Hub would end with its service."""
-    assert fallback_bind(argv, MANAGED) == ("hub", 10101)
+    env = {**MANAGED, "JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:10101"}
+    assert fallback_bind(argv, env) == ("127.0.0.1", 10101)
 
 
 def test_the_token_is_not_shown() -> None:

@@ -290,28 +290,6 @@ def test_binding_outlives_new_validations() -> None:
     asyncio.run(case())
 
 
-def test_forgotten_token_is_asked_for_again() -> None:
-    """Forgetting holds against a question that is under way, too."""
-
-    async def case() -> None:
-        hub = Hub()
-        hub.owners["t"] = owner()
-        book = TokenBook(hub)
-        await book.look("t", 0.0)
-        book.forget("t")
-        hub.gate.clear()
-        look = asyncio.create_task(book.look("t", 0.0))
-        await asyncio.sleep(0)
-        book.forget("t")
-        hub.gate.set()
-        assert key_of(await look) == ServerKey("alice", "")
-        assert len(book) == 0
-        await book.look("t", 0.0)
-        assert len(hub.asked) == 3
-
-    asyncio.run(case())
-
-
 def test_books_are_bounded_and_junk_pushes_no_server_out() -> None:
     """The least recently used go first, and rejections only make room among themselves."""
 

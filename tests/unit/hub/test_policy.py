@@ -83,7 +83,7 @@ HELD = {
     "read back from disk": (evidence(report(mono=None)), Reason.SILENT),
     "seen before the clock jumped": (evidence(watch=watch(since=NOW.mono - 5)), Reason.SILENT),
     "a source failed": (evidence(report(faults=(FAULT,))), Reason.SOURCE_FAILED),
-    "an unproven reporter": (hub_only(unproven=True), Reason.UNPROVEN),
+    "an unproven reporter": (hub_only(doubt=Reason.UNPROVEN), Reason.UNPROVEN),
     "last_activity in the future": (hub_only(server=state(last_activity=ago(-120))), Reason.FUTURE),
     "a young service": (hub_only(watch=watch(since=NOW.mono - 659)), Reason.WARMING_UP),
     "a young server": (hub_only(server=state(started=ago(659), last_activity=ago(659))), Reason.WARMING_UP),
@@ -130,7 +130,7 @@ class TestMaxAge:
             evidence(report(faults=(FAULT,))),
             evidence(report(received_ago=9000)),
             evidence(watch=watch(since=NOW.mono)),
-            hub_only(unproven=True),
+            hub_only(doubt=Reason.UNPROVEN),
         ],
     )
     def test_nothing_outlives_it(self, found: Evidence) -> None:
@@ -217,7 +217,10 @@ class TestSilence:
 
     def test_an_unproven_reporter_is_bounded_too(self) -> None:
         """Bad tokens can hold their own user's servers for silence_limit at most."""
-        assert reason(hub_only(unproven=True, watch=watch(heard=DAY), first_heard=0.0)) is Reason.HUB_IDLE
+        assert (
+            reason(hub_only(doubt=Reason.UNPROVEN, watch=watch(heard=DAY), first_heard=0.0))
+            is Reason.HUB_IDLE
+        )
 
 
 class TestVisibleTab:
