@@ -57,13 +57,13 @@ async def run(settings: Settings) -> None:
         OSError: when the port can not be listened on.
 
     """
-    holder = Holder()
+    holder, parent = Holder(), os.getppid()
     async with _listening(make_app(holder, settings.prefix), settings.bind):
         database = await asyncio.to_thread(Database.open, settings.database_url)
         try:
             async with _service(settings, database) as (context, executor):
                 holder.context = context
-                await _work(settings, context, executor)
+                await _work(settings, context, executor, parent)
                 executor.begin_nothing_more()
         finally:
             await asyncio.to_thread(database.close)
@@ -71,9 +71,10 @@ async def run(settings: Settings) -> None:
 
 async def run_broken(error: str, bind: tuple[str, int], every: float = 60.0) -> None:
     """Answer the Hub's check and every reporter with what is wrong, and log it again now and then."""
+    parent = os.getppid()
     async with _listening(make_broken_app(error), bind):
         stop = _stop_event()
-        async with _tasks(_watch_parent(stop), _repeat(error, every)):
+        async with _tasks(_watch_parent(stop, parent), _repeat(error, every)):
             await stop.wait()
 
 
@@ -136,13 +137,13 @@ async def _service(settings: Settings, database: Database) -> AsyncIterator[tupl
                 await asyncio.wait_for(store.flush(sight.heard), DRAIN)
 
 
-async def _work(settings: Settings, context: Context, executor: Executor) -> None:
+async def _work(settings: Settings, context: Context, executor: Executor, parent: int) -> None:
     """Run the cycles and the small chores until something asks for the end."""
     log.info("hubcull %s: %s", __version__, settings)
     stop = _stop_event()
     chores = [context.loop.run(clock.now), _flush(context.store, context.sight), _prune(context.store)]
     if settings.managed:
-        chores.append(_watch_parent(stop))
+        chores.append(_watch_parent(stop, parent))
     async with _tasks(*chores):
         await stop.wait()
     log.info("stopping; %s", "waiting for stops under way" if executor.waiting(()) else "nothing under way")
@@ -198,9 +199,11 @@ def _stop_event() -> asyncio.Event:
     return stop
 
 
-async def _watch_parent(stop: asyncio.Event) -> None:
-    """End with the Hub: after a SIGKILL of it an orphan would hold the port of its successor."""
-    parent = os.getppid()
+async def _watch_parent(stop: asyncio.Event, parent: int) -> None:
+    """End with the Hub: after a SIGKILL of it an orphan would hold the port of its successor.
+
+    ``parent`` is the process that started us, asked for before anything else: it may be gone by now.
+    """
     while os.getppid() == parent:  # noqa: ASYNC110 - no event tells of a parent's death
         await asyncio.sleep(PARENT_EVERY)
     log.warning("the Hub that started this service is gone; ending")

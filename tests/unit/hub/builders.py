@@ -15,6 +15,7 @@ from hubcull_hub.model import (
     Received,
     ServerKey,
     ServerState,
+    Signal,
     Watch,
 )
 
@@ -54,7 +55,7 @@ def tab(age: float) -> Fact:
     return Fact(kind="visible_tab", source="requests", clock=Clock.PRESENCE, age=age)
 
 
-def report(*signals: Fact, received_ago: float = 10.0, **changes: Any) -> Received:
+def report(*signals: Signal, received_ago: float = 10.0, **changes: Any) -> Received:
     """Return a report received `received_ago` seconds ago, by default one of long idleness."""
     made = Received(
         started=STARTED,
