@@ -108,7 +108,7 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
         settings = self.serverapp.web_app.settings
         clocks = Clocks(clock.monotonic, clock.wall, clock.boottime)
         terminals = TerminalsSource(settings, clocks, self.not_work, reporter.poke)
-        keystroke = terminals.keystroke if self.watch_terminals else _ignore
+        keystroke = terminals.keystroke if self.watch_terminals else None
         sources: dict[str, tuple[bool, SignalSource]] = {
             "kernels": (
                 self.watch_kernels,
@@ -218,7 +218,3 @@ def _gpus(folder: Path) -> int | None:
         return sum(1 for _ in folder.iterdir())
     except OSError:
         return None
-
-
-def _ignore(_name: str) -> None:
-    """Take a keystroke nobody wants to know of."""

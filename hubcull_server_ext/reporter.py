@@ -83,8 +83,12 @@ class Reporter:
         """Report until cancelled; nothing else ends it."""
         delay = self._tools.random() * self._first_within
         while True:
-            await self._pause(delay)
-            delay = await self._report()
+            try:
+                await self._pause(delay)
+                delay = await self._report()
+            except Exception as error:
+                delay = self._retry(f"an error of its own ({type(error).__name__})")
+                await asyncio.sleep(_MIN_POKE_GAP)  # whatever is broken, it must not spin
 
     async def _pause(self, delay: float) -> None:
         """Wait for the next report's time, or less when poked; once a second at most."""
@@ -116,7 +120,7 @@ class Reporter:
     def _digest(self, answer: HttpAnswer) -> float:
         try:
             data = json.loads(answer.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return self._retry(f"HTTP {answer.status} that is not JSON, so not from the service")
         # Any other status than 200 with a reply in it would be somebody between us and the service.
         if answer.status == 200:

@@ -148,7 +148,8 @@ def _tidy(signal: wire.Signal) -> wire.Signal:
 
 
 def _clip(text: str, limit: int = _TEXT_LIMIT) -> str:
-    return text[:limit]
+    """Bring text into the wire's limits: short, and without what would move an operator's cursor."""
+    return "".join(c if c.isprintable() else "?" for c in text[:limit])
 
 
 def _tidy_optional(seconds: float | None) -> float | None:

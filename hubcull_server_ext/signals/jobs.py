@@ -1,8 +1,9 @@
 """Which processes of a terminal are work; in doubt each is.
 
 A process is work unless it is on the list of programs that are not, or waits for its
-terminal's input, or only waits for such a one. CPU decides nothing: a silent wait for a
-database is work. It knows no terminal and remembers nothing.
+terminal's input, or only waits for such a one. A silent wait for a database is work: the use
+of a processor only ever makes work of what seems to wait. It knows no terminal and remembers
+nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import re
 from hubcull_server_ext.signals.processes import Process, ProcessTable
 
 NOT_WORK = (
-    "sleep", "tail", "watch", "top", "htop", "btop", "atop", "nvtop", "less", "more", "most", "man",
-    "vi", "vim", "vim.basic", "vim.tiny", "view", "nvim", "nano", "emacs", "mc", "nvidia-smi",
+    "sleep", "tail", "watch", "top", "htop", "btop", "atop", "nvtop", "less", "man",
+    "vi", "vim", "vim.basic", "vim.tiny", "nvim", "nano", "emacs", "nvidia-smi",
     "tmux", "screen",
 )  # fmt: skip
 """Programs that are no work by their name: they wait, show or edit, and may stay open for days."""
@@ -54,9 +55,35 @@ class Judge:
 
     def is_work(self, process: Process) -> bool:
         """Whether a process of a terminal counts as work."""
-        if process.at_rest or self._listed(process) or self.table.waits_for_terminal(process):
+        if process.at_rest or self._listed(process) or self._waits(process):
             return False
         return not self._only_waits_for_rest(process)
+
+    def first_is_work(self, process: Process, wraps: bool) -> bool:
+        """Whether the process that a terminal began with counts by itself, beside those it waits for.
+
+        A prompt that waits for its children does not, nor does one that ``wraps`` the prompt, such as a
+        start script. Where the system does not tell what a prompt waits for, one that sleeps is idle.
+        """
+        prompt = self.is_prompt(process)
+        if (prompt or wraps) and self.table.waits_for_child(process) and self.table.children(process):
+            return False
+        if prompt and process.state != "R" and not self.table.wait_is_told(process):
+            return False
+        return self.is_work(process)
+
+    def is_prompt(self, process: Process) -> bool:
+        """Whether a process is a shell that reads commands from its terminal."""
+        return self._is_shell(process) and self.table.interactive(process)
+
+    def _is_shell(self, process: Process) -> bool:
+        return _program(self.table.executable(process) or "") in _SHELLS
+
+    def _waits(self, process: Process) -> bool:
+        """Whether it waits for its terminal, and no other thread of it computes meanwhile."""
+        if not self.table.waits_for_terminal(process):
+            return False
+        return process.threads <= 1 or not self.table.computes(process)
 
     def label(self, process: Process) -> str:
         """Return the program's name where it is a public one, else ``program``: scripts are private."""
@@ -74,11 +101,10 @@ class Judge:
 
     def _only_waits_for_rest(self, process: Process) -> bool:
         """Whether it is a nested prompt or a pager's parent, and everything it waits for is no work."""
-        name = _program(self.table.executable(process) or "")
-        if name in _SHELLS:
+        if self._is_shell(process):
             if not self.table.interactive(process):
                 return False
-        elif name not in _PAGING:
+        elif _program(self.table.executable(process) or "") not in _PAGING:
             return False
         if not self.table.waits_for_child(process):
             return False

@@ -79,6 +79,17 @@ class Probe:
         self.proven, self.suspected_since = True, None
         return True
 
+    @property
+    def asked_at(self) -> float:
+        """When the newest question was asked; before all time where there is none."""
+        return float("-inf") if self._question is None else self._question.asked_at
+
+    def doubt(self) -> None:
+        """Ask once more whether we hear the kernel; a question under way is question enough."""
+        self.proven = False
+        if self._question is not None and self._question.answered:
+            self._drop()
+
     def reset(self) -> None:
         """Begin anew: another process of the kernel has to be heard."""
         self._drop()

@@ -1,8 +1,9 @@
 """What one kernel is doing, told from the messages it publishes; pure.
 
-Busy is the set of execute requests in flight, by their message ids. The state that
-jupyter_server keeps lies in both directions: one ``usage_request`` during a cell turns it
-to idle, and a crash in mid-cell can leave it busy. It knows nothing of sockets.
+Busy is the set of requests in flight, by their message ids: cells, and what else a front end
+makes the kernel do, such as a widget's callback. The state that jupyter_server keeps lies in both
+directions: one ``usage_request`` during a cell turns it to idle, and a crash in mid-cell can leave
+it busy. It knows nothing of sockets.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 DELIMITER = b"<IDS|MSG>"
 
@@ -18,7 +19,7 @@ HUMAN_REQUESTS = frozenset(
     {"execute_request", "complete_request", "inspect_request", "is_complete_request", "comm_msg", "comm_open"}
 )
 # What front ends and the server ask by themselves: opening a notebook, reconnecting, a side panel.
-_CHATTER = frozenset(
+CHATTER = frozenset(
     {
         "kernel_info_request",
         "comm_info_request",
@@ -41,6 +42,8 @@ _JOIN_GAP = 1.0
 """Seconds between two cells that make one run: "run all" is one piece of work, not twenty."""
 
 _MAX_PARENT_TYPES = 20
+_MAX_IN_FLIGHT = 100
+CELL = "execute_request"
 
 
 class UnreadableMessageError(ValueError):
@@ -56,6 +59,14 @@ class KernelMessage:
     parent_id: str
     subshell: str
     state: str
+
+
+class Request(NamedTuple):
+    """A request in flight: its type, the subshell it runs in, and since when (monotonic seconds)."""
+
+    kind: str
+    subshell: str
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +104,8 @@ def parse(frames: Sequence[bytes]) -> KernelMessage:
 class KernelState:
     """One kernel's requests: in flight, last run, newest of each type (monotonic seconds)."""
 
-    in_flight: dict[str, str] = field(default_factory=dict)
-    """Message id of each execute request that runs -> the subshell it runs in."""
+    in_flight: dict[str, Request] = field(default_factory=dict)
+    """Message id of each request that runs -> what it is; chatter is not in it."""
     began: float = 0.0
     last: Span | None = None
     requests: dict[str, float] = field(default_factory=dict)
@@ -108,15 +119,38 @@ class KernelState:
     def suspect(self, since: float) -> None:
         """Take the kernel for busy since then, until its shell proves otherwise."""
         if not self.in_flight:
-            self._begin(_UNCONFIRMED, "", since)
+            self._begin(_UNCONFIRMED, Request(CELL, "", since))
 
     def shell_is_free(self, now: float) -> bool:
         """Note that the shell answered: what was only suspected is over."""
         return self._end({_UNCONFIRMED}, now)
 
+    def shell_was_free(self, at: float, now: float) -> bool:
+        """End what the main shell had begun before a moment at which it was free: its end was not heard."""
+        older = {
+            key for key, request in self.in_flight.items() if request.since < at and not request.subshell
+        }
+        return self._end(older, now)
+
+    @property
+    def main_shell_since(self) -> float | None:
+        """When the oldest request in flight on the main shell began, if there is one."""
+        return min((r.since for r in self.in_flight.values() if not r.subshell), default=None)
+
+    @property
+    def only_suspected(self) -> bool:
+        """Whether nothing is known to be in flight, at most suspected."""
+        return not set(self.in_flight) - {_UNCONFIRMED}
+
+    @property
+    def label(self) -> str | None:
+        """The type of what is in flight, where no cell is."""
+        kinds = [request.kind for request in self.in_flight.values()]
+        return None if not kinds or CELL in kinds else kinds[-1]
+
     def observe(self, message: KernelMessage, now: float) -> bool:
         """Take note of a message; return whether it changed anything that a report would say."""
-        if message.msg_type == "execute_input" and message.parent_type == "execute_request":
+        if message.msg_type == "execute_input" and message.parent_type == CELL:
             return self._repair_missed_start(message, now)
         if message.msg_type != "status":
             return False
@@ -124,8 +158,9 @@ class KernelState:
             return self.clear(now)
         if message.state == "busy":
             return self._request_began(message, now)
-        if message.state == "idle" and message.parent_type == "execute_request":
-            return self._end({message.parent_id, _UNCONFIRMED}, now)
+        if message.state == "idle":
+            over = [message.parent_id, *([_UNCONFIRMED] if message.parent_type == CELL else [])]
+            return self._end(set(over), now)
         return False
 
     def clear(self, now: float) -> bool:
@@ -134,15 +169,15 @@ class KernelState:
 
     def _request_began(self, message: KernelMessage, now: float) -> bool:
         kind = message.parent_type
-        if not kind or kind in _CHATTER:
+        if not kind or kind in CHATTER:
             return False
         self._note(kind, now)
-        if kind == "execute_request":
-            # A shell runs one request at a time: a new one proves the older ones of its shell ended,
-            # even where the message that said so was lost.
-            older = {key for key, subshell in self.in_flight.items() if subshell == message.subshell}
-            self._end(older, now)
-            self._begin(message.parent_id, message.subshell, now)
+        if kind == CELL:
+            # A shell runs one cell at a time: a new one proves the older requests of its shell ended,
+            # even where the message that said so was lost. Nothing else proves it: a cell may have a
+            # widget's messages handled in its midst, and an unknown type may come on another channel.
+            self._end({key for key, r in self.in_flight.items() if r.subshell == message.subshell}, now)
+        self._begin(message.parent_id, Request(kind, message.subshell, now))
         return True
 
     def _repair_missed_start(self, message: KernelMessage, now: float) -> bool:
@@ -157,11 +192,14 @@ class KernelState:
         while len(self.requests) > _MAX_PARENT_TYPES:
             del self.requests[next(iter(self.requests))]
 
-    def _begin(self, key: str, subshell: str, now: float) -> None:
+    def _begin(self, key: str, request: Request) -> None:
+        now = request.since
+        if len(self.in_flight) >= _MAX_IN_FLIGHT:
+            return  # so many protect by themselves
         if not self.in_flight:
             joined = self.last is not None and now - self.last.ended <= _JOIN_GAP
             self.began = self.last.began if self.last is not None and joined else now
-        self.in_flight[key] = subshell
+        self.in_flight.setdefault(key, request)
 
     def _end(self, keys: set[str], now: float) -> bool:
         present = keys & set(self.in_flight)

@@ -7,7 +7,9 @@ are the questions of its `kernel_probe` after each start of its process.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -16,7 +18,9 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from hubcull_server_ext import wire
 from hubcull_server_ext.signals.kernel_probe import Probe
-from hubcull_server_ext.signals.kernel_state import HUMAN_REQUESTS, KernelState, UnreadableMessageError, parse
+from hubcull_server_ext.signals.kernel_repair import Repair, processor_time, receive_ahead
+from hubcull_server_ext.signals.kernel_signals import newest, source_name, state_signals
+from hubcull_server_ext.signals.kernel_state import CHATTER, KernelState, UnreadableMessageError, parse
 from hubcull_server_ext.snapshot import SourceError
 
 KERNEL_ACTIONS = "https://events.jupyter.org/jupyter_server/kernel_actions/v1"
@@ -61,10 +65,12 @@ class _Watched:
     failure: str | None = None
     unreadable: str | None = None
     probe: Probe = field(default_factory=Probe)
+    repair: Repair = field(default_factory=Repair)
+    dead: bool = False
 
 
 class KernelsSource:
-    """Watches every kernel of the server; `start`, `reconcile` every few seconds, `stop`.
+    """Watches every kernel of the server; `start`, `reconcile` and `sample` every few seconds, `stop`.
 
     Args:
         managers: jupyter_server's kernel manager.
@@ -120,6 +126,15 @@ class KernelsSource:
             except Exception as error:
                 watched.failure = type(error).__name__
 
+    async def sample(self) -> None:
+        """Look at kernels with something in flight: whether they live, and whether we lost its end."""
+        for watched in list(self._watched.values()):
+            if watched.manager is None or not (watched.state.in_flight or watched.dead):
+                continue
+            with suppress(Exception):  # what can not be known goes on
+                await self._look_for_death(watched)
+                await self._look_for_loss(watched)
+
     def collect(self, now: float) -> list[wire.Signal]:
         """Return work, requests and connections of every kernel.
 
@@ -131,10 +146,10 @@ class KernelsSource:
             raise SourceError("kernels run on a gateway: not watched yet")
         signals: list[wire.Signal] = []
         for kernel_id, watched in self._watched.items():
-            signals.extend(_state_signals(kernel_id, watched.state, now))
+            signals.extend(state_signals(kernel_id, watched.state, now))
             signals.extend(self._connections(kernel_id))
         if self._departed is not None:
-            signals.extend(_state_signals(*self._departed, now))
+            signals.extend(state_signals(*self._departed, now))
         problems = sorted({text for w in self._watched.values() if (text := _problem(w, now))})
         if problems:
             raise SourceError("; ".join(problems), signals)
@@ -158,6 +173,7 @@ class KernelsSource:
             _detach(watched)
         stream = manager.connect_iopub()
         watched.stream = stream if isinstance(stream, ZMQStream) else ZMQStream(stream)
+        receive_ahead(watched.stream)
         watched.stream.on_recv(partial(self._on_message, watched))
         if watched.manager is not manager:
             for event in ("restart", "dead"):
@@ -171,14 +187,36 @@ class KernelsSource:
         try:
             message = parse(frames)
             watched.unreadable = None
+            now = self._clock()
+            watched.repair.heard(now, tells=message.parent_type not in CHATTER)
             if watched.probe.hears(message):
-                watched.state.shell_is_free(self._clock())
-            if watched.state.observe(message, self._clock()):
+                watched.state.shell_is_free(now)
+                if watched.repair.wanted and not watched.state.shell_was_free(watched.probe.asked_at, now):
+                    watched.probe.doubt()  # asked before it began: ask again
+            if watched.state.observe(message, now):
                 self._changed()
         except UnreadableMessageError as error:
             watched.unreadable = str(error)
         except Exception as error:
             watched.failure = type(error).__name__
+
+    async def _look_for_death(self, watched: _Watched) -> None:
+        """Clear what ran in a process that is gone, where nobody restarts it and so tells us."""
+        alive = watched.manager.is_alive()
+        if inspect.isawaitable(alive):
+            alive = await alive
+        if alive is False and not watched.dead:
+            self._on_process_lost(watched)
+        watched.dead = alive is False
+
+    async def _look_for_loss(self, watched: _Watched) -> None:
+        """See whether the kernel is so quiet after a flood that its shell should be asked."""
+        state, repair = watched.state, watched.repair
+        if not repair.considers(state.main_shell_since, self._clock()):
+            return
+        used = await processor_time(watched.manager)
+        if repair.take_use(used, self._clock()):
+            watched.probe.doubt()
 
     def _on_process_lost(self, watched: _Watched) -> None:
         """Begin anew: the next process of the kernel has to be heard first, too."""
@@ -201,7 +239,7 @@ class KernelsSource:
         watched.state.clear(now)
         _detach(watched)
         previous = self._departed[1] if self._departed is not None else KernelState()
-        merged = _newest(previous, watched.state)
+        merged = newest(previous, watched.state)
         source = (
             kernel_id if self._departed is None or merged.last is watched.state.last else self._departed[0]
         )
@@ -217,18 +255,17 @@ class KernelsSource:
         count = model.get("connections") if isinstance(model, dict) else None
         if not isinstance(count, int) or count < 0:
             return []
-        source = _source(kernel_id)
+        source = source_name(kernel_id)
         return [wire.Signal(wire.Kind.KERNEL_CONNECTIONS, source, wire.Clock.NONE, count=count)]
-
-
-def _source(kernel_id: str) -> str:
-    return f"kernel:{kernel_id[:8]}"
 
 
 def _prove(watched: _Watched, now: float) -> None:
     """Find out whether we hear the kernel; while its shell does not answer, take it for busy."""
-    if watched.stream is None:
-        return
+    if watched.repair.flooded(now):
+        watched.probe.doubt()
+    known_to_work = not watched.state.only_suspected and not watched.repair.wanted
+    if watched.stream is None or watched.dead or known_to_work:
+        return  # a busy shell need not be asked
     watched.probe.step(watched.manager, now)
     if watched.probe.suspected_since is not None:
         watched.state.suspect(watched.probe.suspected_since)
@@ -251,50 +288,3 @@ def _problem(watched: _Watched, now: float) -> str | None:
     if watched.stream is not None and not watched.probe.proven and not watched.state.in_flight:
         return "a kernel has not answered yet"
     return None
-
-
-def _newest(one: KernelState, other: KernelState) -> KernelState:
-    """Merge what two departed kernels left: the newer end of work, the newest request of each type."""
-    spans = [state.last for state in (one, other) if state.last is not None]
-    requests = dict(one.requests)
-    for kind, at in other.requests.items():
-        requests[kind] = max(at, requests.get(kind, at))
-    return KernelState(last=max(spans, key=lambda span: span.ended, default=None), requests=requests)
-
-
-def _state_signals(kernel_id: str, state: KernelState, now: float) -> list[wire.Signal]:
-    source = _source(kernel_id)
-    signals: list[wire.Signal] = []
-    if state.in_flight:
-        going_on_for = max(0.0, now - state.began)
-        signals.append(wire.Signal(wire.Kind.KERNEL_BUSY, source, wire.Clock.WORK, going_on_for=going_on_for))
-    elif state.last is not None:
-        span = state.last
-        signals.append(
-            wire.Signal(
-                wire.Kind.KERNEL_BUSY,
-                source,
-                wire.Clock.WORK,
-                ended_ago=max(0.0, now - span.ended),
-                lasted=max(0.0, span.ended - span.began),
-            )
-        )
-    signals.extend(_request_signals(source, state, now))
-    return signals
-
-
-def _request_signals(source: str, state: KernelState, now: float) -> list[wire.Signal]:
-    """Return the newest human request, and each type nobody knows: those count by their own name."""
-    signals = []
-    human = {kind: at for kind, at in state.requests.items() if kind in HUMAN_REQUESTS}
-    if human:
-        kind = max(human, key=lambda name: human[name])
-        age = max(0.0, now - human[kind])
-        signals.append(
-            wire.Signal(wire.Kind.KERNEL_REQUEST, source, wire.Clock.PRESENCE, age=age, label=kind)
-        )
-    for kind, at in state.requests.items():
-        if kind not in HUMAN_REQUESTS:
-            age = max(0.0, now - at)
-            signals.append(wire.Signal(wire.Kind.FOREIGN, source, wire.Clock.PRESENCE, age=age, label=kind))
-    return signals

@@ -30,6 +30,7 @@ _KINDS = {
 }
 # How many labels of each meaning one report carries, so that it stays small.
 _REPORTED = {Meaning.HUMAN: 10, Meaning.TAB: 1, Meaning.UNKNOWN: 20}
+_REPORTED_TERMINALS = 10
 _SeeMessage = Callable[[WebSocketHandler, "str | bytes"], None]
 
 
@@ -47,7 +48,8 @@ class RequestsSource:
     Args:
         settings: the tornado application's settings.
         clock: monotonic seconds.
-        keystroke: called with a terminal's name when somebody types in it.
+        keystroke: called with a terminal's name when somebody types in it; None where nobody else
+            reports that, and then this source does.
         changed: called when a person, or something unknown, acted.
 
     """
@@ -58,7 +60,7 @@ class RequestsSource:
         self,
         settings: MutableMapping[str, Any],
         clock: Callable[[], float],
-        keystroke: Callable[[str], None] = lambda _name: None,
+        keystroke: Callable[[str], None] | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
@@ -66,6 +68,7 @@ class RequestsSource:
         self._keystroke = keystroke
         self._changed = changed
         self._events: dict[tuple[Meaning, str], _Event] = {}
+        self._typed: dict[str, float] = {}
         self._installed: Callable[[RequestHandler], None] | None = None
         self._wraps = 0
         self._stopped = False
@@ -98,6 +101,8 @@ class RequestsSource:
         for wanted, limit in _REPORTED.items():
             found = [(label, event) for (meant, label), event in newest_first if meant is wanted][:limit]
             signals.extend(_signal(wanted, label, event, now) for label, event in found)
+        typed = sorted(self._typed.items(), key=lambda item: -item[1])[:_REPORTED_TERMINALS]
+        signals.extend(_typed_signal(name, now - at) for name, at in typed)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise SourceError(f"a request could not be classified: {type(failure).__name__}", signals)
@@ -180,7 +185,15 @@ class RequestsSource:
         """Tell keystrokes from resizes by the message's first word; the keys themselves are not read."""
         head = message[:12] if isinstance(message, str) else message[:12].decode("utf-8", "replace")
         if head.replace(" ", "").startswith('["stdin"'):
-            self._keystroke(str(getattr(socket, "term_name", "")))
+            name = str(getattr(socket, "term_name", ""))
+            if self._keystroke is not None:
+                self._keystroke(name)
+                return
+            self._typed.pop(name, None)
+            self._typed[name] = self._clock()
+            if len(self._typed) > _MAX_LABELS:
+                del self._typed[next(iter(self._typed))]
+            self._changed()
 
 
 def _function_of(
@@ -209,6 +222,11 @@ def _opens_file(handler: RequestHandler) -> bool:
     kind = handler.request.arguments.get("type", [b""])[-1]
     content = handler.request.arguments.get("content", [b"1"])[-1]
     return kind in {b"file", b"notebook"} and content != b"0"
+
+
+def _typed_signal(name: str, age: float) -> wire.Signal:
+    source = f"terminal:{name}"
+    return wire.Signal(wire.Kind.TERMINAL_INPUT, source, wire.Clock.PRESENCE, age=max(0.0, age))
 
 
 def _signal(meant: Meaning, label: str, event: _Event, now: float) -> wire.Signal:

@@ -11,12 +11,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from hubcull_server_ext import wire
 from hubcull_server_ext.signals.jobs import NOT_WORK, Judge
-from hubcull_server_ext.signals.processes import Process, ProcessTable
+from hubcull_server_ext.signals.processes import Process, ProcessTable, terminal_file
 from hubcull_server_ext.snapshot import SourceError, UnavailableError
 
 _ATIME_GRAIN = 8.0
@@ -43,18 +42,26 @@ class _Terminal:
     output_at: float | None = None
     seen: dict[tuple[int, int], float | None] = field(default_factory=dict)
     """Each live process -> since when it works, or None while it does not."""
+    wraps: bool | None = None
+    """Whether the process it began with was no prompt when we first saw it; None before that."""
+    stirred: bool = False
+    """Whether its prompt neither waited for input nor for a child at the last look."""
     job: tuple[str, float] | None = None
     ended: tuple[str, float, float] | None = None
     """Label, begin and end of the newest job that is over."""
 
 
 class _Sighting(NamedTuple):
-    """One terminal as a scan found it: its file times, and its processes with whether each works."""
+    """One terminal as a scan found it: its file's status, its processes with whether each works.
 
-    input_at: float
-    output_at: float
+    ``wraps`` as in `_Terminal`; ``stirs``: its prompt itself seems to work.
+    """
+
+    file: os.stat_result | None
     processes: list[tuple[Process, bool, str]]
     boottime: float
+    wraps: bool | None
+    stirs: tuple[Process, str] | None
 
 
 class TerminalsSource:
@@ -100,7 +107,11 @@ class TerminalsSource:
         if not shells or not sys.platform.startswith("linux"):
             return
         try:
-            scan = asyncio.get_running_loop().run_in_executor(None, self._scan, shells)
+            known = {
+                name: (pid, terminal.wraps if (terminal := self._terminals.get(name)) else None)
+                for name, pid in shells.items()
+            }
+            scan = asyncio.get_running_loop().run_in_executor(None, self._scan, known)
             sightings = await scan
         except Exception as error:
             self._failure = type(error).__name__
@@ -151,27 +162,36 @@ class TerminalsSource:
                 self._failure = f"{type(terminal).__name__} has no process of its own"
         return shells
 
-    def _scan(self, shells: Mapping[str, int]) -> dict[str, _Sighting]:
+    def _scan(self, shells: Mapping[str, tuple[int, bool | None]]) -> dict[str, _Sighting]:
         """Read the processes and file times of all terminals; in a thread, touching no state of ours."""
         table = self._judge.table
-        table.refresh()
-        sightings = {}
-        for name, pid in shells.items():
-            shell = table.get(pid)
-            if shell is None or shell.at_rest:
-                continue  # it ends this moment; the next sample finds the terminal gone
-            times = _terminal_times(shell)
-            found = [(p, self._judge.is_work(p), self._judge.label(p)) for p in table.of_terminal(pid)]
-            sightings[name] = _Sighting(times.st_atime, times.st_mtime, found, self._boottime())
-        return sightings
+        table.refresh(self._boottime())
+        return {name: self._look(pid, wraps) for name, (pid, wraps) in shells.items()}
+
+    def _look(self, pid: int, wraps: bool | None) -> _Sighting:
+        """Judge the processes of one terminal; a shell that ended leaves its jobs behind."""
+        judge = self._judge
+        members = judge.table.of_terminal(pid)
+        shell = judge.table.get(pid)
+        found = [(p, judge.is_work(p), judge.label(p)) for p in members if p is not shell]
+        stirs = None
+        if shell is not None and not shell.at_rest:
+            wraps = not judge.is_prompt(shell) if wraps is None else wraps
+            works, label = judge.first_is_work(shell, wraps), judge.label(shell)
+            if works and judge.is_prompt(shell):
+                works, stirs = False, (shell, label)
+            found.append((shell, works, label))
+        return _Sighting(terminal_file(shell, members), found, self._boottime(), wraps, stirs)
 
     def _take(self, terminal: _Terminal, sighting: _Sighting, now: float) -> None:
         """Bring what a scan found together with what was known."""
-        terminal.input_at, terminal.output_at = sighting.input_at, sighting.output_at
+        if sighting.file is not None:
+            terminal.input_at, terminal.output_at = sighting.file.st_atime, sighting.file.st_mtime
+        terminal.wraps = sighting.wraps
         before = terminal.seen
         terminal.seen = {}
         jobs: dict[int, tuple[float, str]] = {}
-        for process, works, label in sighting.processes:
+        for process, works, label in _settled(sighting, terminal.stirred):
             key = process.identity
             since: float | None = None
             if works:
@@ -180,6 +200,7 @@ class TerminalsSource:
                 since = (before[key] or now) if key in before else started
                 jobs[process.group] = min(jobs.get(process.group, (since, label)), (since, label))
             terminal.seen[key] = since
+        terminal.stirred = sighting.stirs is not None
         self._take_jobs(terminal, jobs, now)
 
     def _take_jobs(self, terminal: _Terminal, jobs: Mapping[int, tuple[float, str]], now: float) -> None:
@@ -204,17 +225,15 @@ class TerminalsSource:
             kept.ended = terminal.ended
 
 
-def _terminal_times(shell: Process) -> os.stat_result:
-    """Return the file status of a shell's pseudo-terminal, whose times Linux moves on input and output.
+def _settled(sighting: _Sighting, stirred: bool) -> list[tuple[Process, bool, str]]:
+    """Return the processes; a prompt that stirs works if it did so at the last look, too.
 
-    Raises:
-        OSError: when the file is not there, or is another terminal's (a foreign mount of /dev/pts).
-
+    One look may just meet a prompt that draws itself.
     """
-    status = (Path("/dev/pts") / str(os.minor(shell.tty))).stat()
-    if status.st_rdev != shell.tty:
-        raise FileNotFoundError("the terminal's own file")
-    return status
+    if sighting.stirs is None or not stirred:
+        return sighting.processes
+    shell, label = sighting.stirs
+    return [(p, works or p is shell, label if p is shell else text) for p, works, text in sighting.processes]
 
 
 def _newer(one: float | None, other: float | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_server.serverapp import ServerApp
 
 from hubcull_server_ext import clock, wire
+from hubcull_server_ext.signals.kernel_state import KernelMessage
 from hubcull_server_ext.signals.kernels import KernelsSource
 from hubcull_server_ext.snapshot import SourceError
 from tests.component.ext.waiting import until
@@ -219,3 +221,99 @@ async def test_unreadable_messages_are_a_failure(watch: Watch) -> None:
     with pytest.raises(SourceError, match="can not be read"):
         watch.source.collect(clock.monotonic())
     assert kernel_id in watch.managers.list_kernel_ids()
+
+
+WIDGET = """
+import time
+from ipykernel.comm import Comm
+slow = Comm(target_name="x", comm_id="w")
+slow.on_msg(lambda _: time.sleep(1.5))
+"""
+
+
+async def test_a_widgets_callback_is_work(watch: Watch) -> None:
+    """A button that trains a model for hours runs no cell."""
+    _, client = await watch.kernel()
+    client.execute(WIDGET)
+    await until(watch.over)
+    client.shell_channel.send(client.session.msg("comm_msg", {"comm_id": "w", "data": {}}))
+    await until(watch.busy)
+    busy = watch.busy()
+    assert busy is not None
+    assert busy.label == "comm_msg"
+    ended = await until(watch.over)
+    assert isinstance(ended, wire.Signal)
+    assert (ended.lasted or 0) > 1.0
+
+
+async def test_a_kernel_that_dies_unnoticed_runs_nothing(watch: Watch) -> None:
+    """Where nobody restarts kernels, nobody tells us of their death."""
+    kernel_id, client = await watch.kernel()
+    manager = watch.managers.get_kernel(kernel_id)
+    manager.stop_restarter()
+    client.execute(SILENT)
+    await until(watch.busy)
+    await watch.source.sample()
+    assert watch.busy() is not None
+    await manager.signal_kernel(9)
+    await asyncio.sleep(0.5)
+    assert watch.busy() is not None
+    await watch.source.sample()
+    assert watch.over() is not None
+    for _ in range(2):
+        watch.source.reconcile()
+        await watch.source.sample()
+        await asyncio.sleep(0.1)
+    assert watch.busy() is None
+
+
+async def test_a_flood_loses_nothing_while_the_server_is_busy(watch: Watch) -> None:
+    """What a kernel publishes waits for us, far beyond a thousand messages."""
+    _, client = await watch.kernel()
+    client.execute("import sys\nfor i in range(5000):\n    print('x' * 5000); sys.stdout.flush()")
+    await asyncio.sleep(0)
+    time.sleep(6)  # noqa: ASYNC251 - the server's loop stands still
+    await until(watch.over)
+
+
+async def test_after_a_flood_a_kernel_is_heard_anew(watch: Watch) -> None:
+    """A cell whose begin went under in it is found by the shell that does not answer."""
+    kernel_id, client = await watch.kernel()
+    await until(lambda: watch.doubt() is None)
+    (watched,) = watch.source._watched.values()
+    assert watched.stream is not None
+    watched.stream.on_recv(lambda _: None)  # lost
+    client.execute("import time; time.sleep(5)")
+    await until(lambda: watch.managers.get_kernel(kernel_id).execution_state == "busy")
+    watched.stream.on_recv(lambda frames: watch.source._on_message(watched, frames))
+    for _ in range(1001):
+        watched.repair.heard(clock.monotonic(), tells=True)
+    assert watch.busy() is None
+    await until(watch.busy)
+    await until(watch.over)
+    assert watch.doubt() is None
+
+
+@pytest.mark.parametrize("free", [True, False])
+async def test_a_lost_end_is_made_good(watch: Watch, monkeypatch: pytest.MonkeyPatch, free: bool) -> None:
+    """After a flood a quiet kernel is asked: a free shell ends what seemed in flight, a busy one does not."""
+    monkeypatch.setattr("hubcull_server_ext.signals.kernel_repair._LONG", 0.5)
+    monkeypatch.setattr("hubcull_server_ext.signals.kernel_repair._QUIET", 1.0)
+    _, client = await watch.kernel()
+    await until(lambda: watch.doubt() is None)
+    (watched,) = watch.source._watched.values()
+    if free:  # its end was lost
+        watched.state.observe(KernelMessage("status", "execute_request", "x", "", "busy"), clock.monotonic())
+    else:
+        client.execute(SILENT)
+    await until(watch.busy)
+    for _ in range(1001):
+        watched.repair.heard(clock.monotonic(), tells=True)
+    for _ in range(50):
+        await watch.source.sample()
+        over = watch.over()
+        if over is not None:
+            break
+        await asyncio.sleep(0.1)
+    assert (over is not None) is free
+    assert free or watched.repair.wanted

@@ -225,3 +225,29 @@ async def test_own_failure_stays_in_the_report(
     with pytest.raises(SourceError, match="ZeroDivisionError"):
         door.seen()
     assert door.seen() == []
+
+
+async def test_keystrokes_count_where_nobody_watches_terminals(
+    door: Door, jp_fetch: Fetch, jp_ws_fetch: Fetch
+) -> None:
+    """With terminals off, what is typed is told here; a resize is not."""
+    door.source.stop()
+    source = RequestsSource(door.settings, clock.monotonic)
+    source.reconcile()
+    response = await jp_fetch("api", "terminals", method="POST", body="{}")
+    name = json.loads(response.body)["name"]
+    socket = await jp_ws_fetch("terminals", "websocket", name)
+
+    def typed() -> list[wire.Signal]:
+        return [s for s in source.collect(clock.monotonic()) if s.kind == wire.Kind.TERMINAL_INPUT]
+
+    await socket.write_message(json.dumps(["set_size", 5, 80]))
+    await asyncio.sleep(0.3)
+    assert not typed()
+    await socket.write_message(json.dumps(["stdin", "x"]))
+    await until(typed)
+    (signal,) = typed()
+    assert (signal.source, signal.clock) == (f"terminal:{name}", wire.Clock.PRESENCE)
+    assert (signal.age or 0) < 5.0
+    source.stop()
+    socket.close()

@@ -21,6 +21,11 @@ from tests.component.ext.waiting import until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="terminals are watched on Linux")
 PYTHON = sys.executable
+PROGRAMS = Path(__file__).parent / "programs"
+PROMPT = (
+    "import asyncio,sys; l=asyncio.new_event_loop(); l.add_reader(0, sys.stdin.readline); l.run_forever()"
+)
+"""An event loop's prompt: it awaits the terminal and a pair of sockets of its own."""
 
 
 class Desk:
@@ -124,6 +129,8 @@ async def test_script_started_by_its_own_name_is_called_a_program(desk: Desk, tm
         ("cat", "cat"),
         ("node", "node"),
         ("bash --norc", "bash"),
+        (f"{PYTHON} {PROGRAMS / 'threads.py'} idle", Path(PYTHON).name),
+        (f'{PYTHON} -c "{PROMPT}"', Path(PYTHON).name),
     ],
 )
 async def test_what_waits_shows_or_edits_is_no_work(desk: Desk, command: str, name: str) -> None:
@@ -224,3 +231,69 @@ async def test_server_without_terminals_is_a_known_case(jp_serverapp: ServerApp)
     await source.sample()
     with pytest.raises(UnavailableError):
         source.collect(0.0)
+
+
+async def test_a_shell_that_ended_does_not_hide_its_job(desk: Desk) -> None:
+    """The terminal lives on while its job holds it; the job's end is an end in the report."""
+    desk.type(f"{PYTHON} -c 'import time; time.sleep(60)' & exit")
+    await until(lambda: Path(f"/proc/{desk.pty.pid}/stat").read_text().split()[2] == "Z")
+    assert desk.name in desk.manager.terminals
+    job = await desk.job()
+    assert job is not None
+    assert (job.label, job.source) == ("python", f"terminal:{desk.name}")
+    (pid,) = {pid for (pid, _), since in desk.source._terminals[desk.name].seen.items() if since is not None}
+    os.kill(pid, signal.SIGKILL)
+    assert await desk.rests()
+    (ended,) = await desk.signals(wire.Kind.TERMINAL_JOB)
+    assert (ended.ended_ago or 9) < 5.0
+
+
+async def test_a_program_that_takes_the_shells_place_is_work(desk: Desk) -> None:
+    """``exec`` keeps the process and changes what it is."""
+    assert await desk.job() is None
+    desk.type(f"exec {PYTHON} -c 'import time; time.sleep(60)'")
+    await desk.foreground(Path(PYTHON).name[:15])
+    job = await desk.job()
+    assert job is not None
+    assert job.label == "python"
+    assert (job.going_on_for or 0) < 2.0  # from now on, not since the terminal was opened
+
+
+async def test_a_script_that_takes_the_shells_place_is_work(desk: Desk) -> None:
+    """It was a prompt once; what it waits for does not matter."""
+    assert await desk.job() is None
+    desk.type("exec bash -c 'while true; do sleep 30; done'")
+    await desk.foreground("bash")
+    assert await desk.job() is not None
+
+
+async def test_a_prompt_that_computes_is_work(desk: Desk) -> None:
+    """A loop typed at the prompt runs in the shell itself; one look may meet one that draws itself."""
+    desk.type("while :; do ((i++)); done")
+    await asyncio.sleep(0.5)
+    assert await desk.job() is None
+    job = await desk.job()
+    assert job is not None
+    assert job.label == "bash"
+    desk.pty.write("\x03")
+    assert await desk.rests()
+
+
+async def test_a_prompt_that_waits_for_listed_programs_is_no_work(desk: Desk) -> None:
+    """The shell itself adds nothing to what it waits for."""
+    desk.type("while :; do sleep 30; done")
+    await desk.foreground("sleep")
+    assert await desk.job() is None
+    assert await desk.job() is None
+
+
+@pytest.mark.parametrize("program", ["remote.py", "threads.py"])
+async def test_what_waits_for_more_than_its_terminal_is_work(desk: Desk, program: str) -> None:
+    """A connection may bring another machine's result; threads may compute behind a question."""
+    desk.type(f"{PYTHON} {PROGRAMS / program}")
+    await desk.foreground(Path(PYTHON).name[:15], settle=1.5)
+    await desk.job()
+    await asyncio.sleep(1.5)
+    job = await desk.job()
+    assert job is not None
+    assert job.label == "python"

@@ -25,6 +25,8 @@ class Facts:
     waits_terminal: bool = False
     waits_child: bool = False
     interactive: bool = False
+    told: bool = True
+    computes: bool = False
 
 
 class FakeTable(ProcessTable):
@@ -47,6 +49,12 @@ class FakeTable(ProcessTable):
 
     def interactive(self, process: Process) -> bool:
         return self._facts[process.pid].interactive
+
+    def wait_is_told(self, process: Process) -> bool:
+        return self._facts[process.pid].told
+
+    def computes(self, process: Process) -> bool:
+        return self._facts[process.pid].computes
 
 
 def judge(facts: dict[int, Facts], *processes: Process) -> Judge:
@@ -138,8 +146,25 @@ def write_process(
         (folder / "syscall").write_text(syscall)
 
 
+def test_computing_is_told_by_the_time_since_an_earlier_look(tmp_path: Path) -> None:
+    """More than a twentieth of a processor; a process that is new, or two looks at once, tell nothing."""
+    write_process(tmp_path, 10, "x", 1, 10)
+    table = ProcessTable(tmp_path)
+    stat = tmp_path / "10" / "stat"
+    found = []
+    for now, used in ((0.0, 100), (5.0, 120), (10.0, 160), (10.1, 164), (15.0, 164)):
+        fields = stat.read_text().split()
+        fields[13] = str(used)
+        stat.write_text(" ".join(fields))
+        table.refresh(now)
+        one = table.get(10)
+        assert one is not None
+        found.append(table.computes(one))
+    assert found == [False, False, True, True, False]
+
+
 def test_members_are_the_session_and_all_descendants(tmp_path: Path) -> None:
-    """What ``sudo`` runs in a session of its own still belongs to the terminal; the shell itself does not."""
+    """What ``sudo`` runs in a session of its own still belongs to the terminal; so does the shell itself."""
     write_process(tmp_path, 10, "bash", 1, 10)
     write_process(tmp_path, 11, "job (odd) name", 1, 10)  # orphaned, yet of the session
     write_process(tmp_path, 12, "sudo", 10, 10)
@@ -147,7 +172,12 @@ def test_members_are_the_session_and_all_descendants(tmp_path: Path) -> None:
     write_process(tmp_path, 14, "stranger", 1, 14)
     table = ProcessTable(tmp_path)
     table.refresh()
-    assert {p.pid: p.name for p in table.of_terminal(10)} == {11: "job (odd) name", 12: "sudo", 13: "make"}
+    assert {p.pid: p.name for p in table.of_terminal(10)} == {
+        10: "bash",
+        11: "job (odd) name",
+        12: "sudo",
+        13: "make",
+    }
 
 
 @pytest.mark.parametrize(
@@ -172,3 +202,38 @@ def test_unknown_machine_knows_no_wait(tmp_path: Path) -> None:
     one = table.get(10)
     assert one is not None
     assert not table.waits_for_child(one)
+
+
+def test_threads_that_compute_are_work_beside_one_that_waits_for_the_terminal() -> None:
+    """A main thread that waits for Enter does not hide the others; one thread alone waits."""
+    one = process(20, "python3", threads=4)
+    facts = {20: Facts("python3", waits_terminal=True, computes=True)}
+    assert judge(facts, one).is_work(one)
+    alone = process(20, "python3")
+    assert not judge(facts, alone).is_work(alone)
+
+
+def first(facts: Facts, *children: Facts, state: str = "S", wraps: bool = False) -> bool:
+    """Return whether a terminal's first process is work by itself."""
+    one = process(20, "bash", state=state)
+    below = [process(30 + i, "child", 20) for i in range(len(children))]
+    table = {20: facts, **{30 + i: child for i, child in enumerate(children)}}
+    return judge(table, *below).first_is_work(one, wraps)
+
+
+def test_a_terminals_first_process_is_judged_too() -> None:
+    """A prompt that computes works, one that waits does not, and children count for themselves."""
+    assert first(Facts("bash", interactive=True))
+    assert not first(Facts("bash", interactive=True, waits_terminal=True))
+    assert not first(Facts("bash", interactive=True, waits_child=True), Facts("train"))
+    assert first(Facts("python3"))
+    assert not first(Facts("vim"))
+    assert first(Facts("bash", waits_child=True), Facts("sleep"))  # a script
+    assert not first(Facts("su", waits_child=True), Facts("bash"), wraps=True)
+
+
+def test_a_prompt_that_sleeps_is_idle_where_the_system_does_not_tell_its_wait() -> None:
+    """In some containers it does not; an open terminal must not keep every server there."""
+    assert not first(Facts("bash", interactive=True, told=False))
+    assert first(Facts("bash", interactive=True, told=False), state="R")
+    assert first(Facts("python3", told=False))

@@ -166,3 +166,42 @@ def test_unreadable_message_says_so(bad: list[bytes]) -> None:
     """Another packing than JSON is an error that a source can report, not silence."""
     with pytest.raises(UnreadableMessageError):
         parse(bad)
+
+
+@pytest.mark.parametrize("kind", ["comm_msg", "comm_open", "teleport_request"])
+def test_what_a_front_end_makes_a_kernel_do_is_work_until_its_own_idle(kind: str) -> None:
+    """A widget's callback computes as a cell does, and so may what nobody knows; both say what they are."""
+    state = KernelState()
+    state.observe(status("busy", kind, "w"), 10.0)
+    state.observe(status("idle", "usage_request", "u"), 20.0)
+    assert (list(state.in_flight), state.label) == (["w"], kind)
+    state.observe(status("idle", kind, "w"), 70.0)
+    assert (state.in_flight, state.last) == ({}, Span(10.0, 70.0))
+
+
+def test_only_a_cell_proves_that_what_came_before_it_ended() -> None:
+    """A widget's message may be handled in the midst of a cell; a new cell may not."""
+    state = busy_kernel(10.0)
+    state.observe(status("busy", "comm_msg", "w"), 20.0)
+    assert (list(state.in_flight), state.label) == (["m1", "w"], None)
+    state.observe(status("busy", parent_id="m2"), 30.0)
+    assert list(state.in_flight) == ["m2"]
+
+
+def test_requests_without_end_cost_no_memory_without_end() -> None:
+    """A kernel that never says idle is busy, and no more."""
+    state = KernelState()
+    for i in range(1000):
+        state.observe(status("busy", "comm_msg", str(i)), float(i))
+    assert len(state.in_flight) == 100
+
+
+def test_shell_that_was_free_ends_what_it_had_begun_before() -> None:
+    """What began later, or runs in a subshell, is not told by that."""
+    state = KernelState()
+    state.observe(status("busy", parent_id="s", subshell="sub"), 1.0)
+    state.observe(status("busy", "comm_msg", "old"), 2.0)
+    state.observe(status("busy", "comm_msg", "new"), 9.0)
+    assert state.main_shell_since == 2.0
+    assert state.shell_was_free(5.0, 10.0)
+    assert list(state.in_flight) == ["s", "new"]

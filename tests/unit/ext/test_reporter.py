@@ -123,6 +123,7 @@ def test_back_off_doubles_up_to_the_interval() -> None:
         HttpAnswer(200, b"[]"),
         HttpAnswer(500, reply(1.0).body),
         HttpAnswer(200, b"\xff\xfe"),
+        HttpAnswer(200, b"[" * 200_000),
     ],
 )
 def test_only_the_services_own_json_counts(answer: HttpAnswer) -> None:
@@ -177,3 +178,24 @@ def test_sequence_grows_and_a_failing_build_ends_nothing() -> None:
     )
     world.run()
     assert world.sequences == [0, 1, 2]
+
+
+def test_an_error_of_our_own_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever goes wrong is told once and tried again, later each time."""
+    monkeypatch.setattr("hubcull_server_ext.reporter._MIN_POKE_GAP", 0.0)
+    world = World([reply(60.0) for _ in range(3)], random=1.0)
+    broken = [MemoryError("a"), MemoryError("b")]
+    accept = world.reporter._accept
+
+    def fails(message: wire.Reply) -> float:
+        if broken:
+            raise broken.pop()
+        return accept(message)
+
+    monkeypatch.setattr(world.reporter, "_accept", fails)
+    assert world.gaps() == [5.0, 10.0, 60.0]
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
+        "hubcull could not report: an error of its own (MemoryError); trying again"
+    ]

@@ -109,3 +109,12 @@ def test_oversized_texts_and_future_times_become_readable() -> None:
     report = build_report(boot(), 0, Collector([Scripted("x", [signal])]), 101.0)
     read = wire.report_from_json(wire.to_json(report))
     assert (len(read.signals[0].label or ""), read.signals[0].age) == (200, 0.0)
+
+
+def test_odd_characters_do_not_cost_a_server_its_reports() -> None:
+    """The wire refuses what would move a terminal's cursor; another extension's odd name is made plain."""
+    odd = wire.Signal(wire.Kind.FOREIGN, "setting:a\nb", wire.Clock.PRESENCE, age=1.0, label="\x1b[2J\ud800")
+    collector = Collector([Scripted("foreign", [odd])])
+    report = build_report(Boot("b", 0.0, "alice/", wire.About()), 1, collector, 10.0)
+    read = wire.report_from_json(json.loads(json.dumps(wire.to_json(report))))
+    assert (read.signals[0].source, read.signals[0].label) == ("setting:a?b", "?[2J?")
