@@ -203,11 +203,15 @@ class HubApi:
             raise HubUnreachableError(f"{method} {path}: {str(error) or type(error).__name__}") from error
 
     def _note(self, status: int, body: bytes, date: str | None) -> None:
-        """Tell an answer of the Hub's from one of a proxy that found no Hub behind it."""
-        if status in (502, 503, 504) or (body[:1] not in b"{[" and status != 204):
+        """Tell an answer of the Hub's from one of a proxy that found no Hub behind it.
+
+        A gateway's 4xx page says neither: it may be about one odd name only.
+        """
+        is_json = body[:1] in b"{["
+        if status in (502, 503, 504) or (status == 200 and not is_json):
             self._on_lost()
-            return
-        self._on_answer(_read_date(date))
+        elif is_json:
+            self._on_answer(_read_date(date))
 
 
 def _read_date(text: str | None) -> datetime | None:
