@@ -93,38 +93,7 @@ async def _service(settings: Settings, database: Database) -> AsyncIterator[tupl
         on_silence=lambda: sight.hub_silent(clock.now()),
     ) as hub:
         book = TokenBook(hub)
-        executor = Executor(
-            hub,
-            store,
-            make_confirm(hub, store, sight, settings.policy, clock.now),
-            clock.now,
-            concurrency=settings.concurrency,
-            dry_run=settings.limits.dry_run,
-            back_off=settings.cull_every,
-        )
-        loop = Loop(
-            hub,
-            store,
-            sight,
-            executor,
-            settings.policy,
-            features=Features(dry_run=settings.limits.dry_run),
-            limits=settings.limits,
-            cull_every=settings.cull_every,
-        )
-        pause = min(FIRST_PAUSE, report_interval(settings.policy))
-        directory = Directory(hub, store, sight, clock.now, pause)
-        ingest = Ingest(book, directory, store, sight, settings.policy, clock.now)
-        context = Context(
-            hub=hub,
-            store=store,
-            sight=sight,
-            ingest=ingest,
-            loop=loop,
-            now=clock.now,
-            cull_every=settings.cull_every,
-            dry_run=settings.limits.dry_run,
-        )
+        context, executor = _rooms(settings, hub, store, sight, book)
         try:
             yield context, executor
         finally:
@@ -135,6 +104,40 @@ async def _service(settings: Settings, database: Database) -> AsyncIterator[tupl
             await book.close()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(store.flush(sight.heard), DRAIN)
+
+
+def _rooms(
+    settings: Settings, hub: HubApi, store: Store, sight: Sight, book: TokenBook
+) -> tuple[Context, Executor]:
+    """Put together what decides and stops, and what takes reports."""
+    policy, limits = settings.policy, settings.limits
+    confirm = make_confirm(hub, store, sight, policy, clock.now)
+    executor = Executor(
+        hub,
+        store,
+        confirm,
+        clock.now,
+        concurrency=settings.concurrency,
+        dry_run=limits.dry_run,
+        back_off=settings.cull_every,
+    )
+    features = Features(dry_run=limits.dry_run)
+    every = settings.cull_every
+    loop = Loop(hub, store, sight, executor, policy, features=features, limits=limits, cull_every=every)
+    pause = min(FIRST_PAUSE, report_interval(policy))
+    directory = Directory(hub, store, sight, clock.now, pause)
+    ingest = Ingest(book, directory, store, sight, policy, clock.now)
+    context = Context(
+        hub=hub,
+        store=store,
+        sight=sight,
+        ingest=ingest,
+        loop=loop,
+        now=clock.now,
+        cull_every=every,
+        dry_run=limits.dry_run,
+    )
+    return context, executor
 
 
 async def _work(settings: Settings, context: Context, executor: Executor, parent: int) -> None:

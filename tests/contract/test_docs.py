@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from traitlets.config import Config, Configurable
 
-from hubcull_hub.config import Hubcull, make_parser
+from hubcull_hub.config import make_parser
 from hubcull_hub.fitness import Features, judge
 from hubcull_hub.hub_answers import TokenOwner
 from hubcull_hub.model import Deferral, Reason, Result
+from hubcull_hub.options import Hubcull
 from hubcull_server_ext import wire
 from hubcull_server_ext.config import HubcullSettings
 from hubcull_server_ext.signals.jobs import NOT_WORK
