@@ -135,7 +135,7 @@ async def test_script_started_by_its_own_name_is_called_a_program(desk: Desk, tm
 )
 async def test_what_waits_shows_or_edits_is_no_work(desk: Desk, command: str, name: str) -> None:
     """Programs on the list, prompts and anything that reads its terminal may stay open for days."""
-    if shutil.which(command.split()[0]) is None:
+    if shutil.which(command.split(maxsplit=1)[0]) is None:
         pytest.skip(f"this machine has no {name}")
     desk.type(command)
     await desk.foreground(name[:15], settle=0.1)
