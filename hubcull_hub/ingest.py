@@ -40,6 +40,10 @@ CHECK_AGAIN = 600.0
 one that a dry run or a budget leaves running must not cost the Hub a question with each of them."""
 
 
+MOST_WARNED = 1000
+"""Of so many whose reports are wrong it is remembered that the log has said so."""
+
+
 class Refused(Exception):  # noqa: N818 - an answer to the reporter, not a fault of ours
     """A report that is not taken: the HTTP status and the refusal to send."""
 
@@ -64,6 +68,7 @@ class Ingest:
         self._sight, self._policy, self._now = sight, policy, now
         self.refused: dict[str, int] = {}
         """How many reports were refused, by code."""
+        self._warned: set[str] = set()
 
     async def accept(self, token: str, body: bytes) -> wire.Reply:
         """Take one report and return the reply.
@@ -108,7 +113,8 @@ class Ingest:
         self._store.put_report(key, received)
         verdict = self._decide(server, now)
         if verdict.reason is Reason.UNCONFIRMED:
-            verdict = await self._validate(token, server, received, now)
+            await self._validate(token, key, received, previous, now)
+            verdict = self._decide(server, now)
         return self._reply(verdict, now)
 
     def _still_due(self, previous: Received | None, entry: Entry, now: Instant) -> bool:
@@ -117,12 +123,20 @@ class Ingest:
             return False
         return standing(previous, self._policy).ends <= 0
 
-    async def _validate(self, token: str, server: ServerState, received: Received, now: Instant) -> Verdict:
-        """Check the token of a report that may lead to a stop; until then the report can not."""
-        await self._look(token, now, fresh=True)
-        if self._store.report(server.key, received.started) is received:
-            self._store.put_report(server.key, received._replace(validated=True))
-        return self._decide(server, now)
+    async def _validate(
+        self, token: str, key: ServerKey, received: Received, previous: Received | None, now: Instant
+    ) -> None:
+        """Check the token of a report that may lead to a stop; one that is not believed is not remembered."""
+        validated: Received | None = None
+        try:
+            await self._look(token, now, fresh=True)
+            validated = received._replace(validated=True)
+        except Refused:
+            validated = previous
+            raise
+        finally:
+            if validated is not None and self._store.report(key, received.started) is received:
+                self._store.put_report(key, validated)
 
     async def _look(self, token: str, now: Instant, *, fresh: bool = False) -> Entry:
         """Look a token up, and turn a rejection into a refusal."""
@@ -130,10 +144,17 @@ class Ingest:
         rejection = entry.proof_or_rejection
         if isinstance(rejection, Rejection):
             if rejection.user is not None:
-                log.warning("a report for user %s proves no server: %s", rejection.user, rejection.message)
+                self._warn(rejection.user, f"a report for user {rejection.user}: {rejection.message}")
                 self._store.mark_doubt(rejection.user, Reason.UNPROVEN, now)
             raise Refused(403, rejection.code.value, rejection.message)
         return entry
+
+    def _warn(self, whom: str, text: str) -> None:
+        """Log what is wrong with somebody's reports once as a warning: they come again and again."""
+        log.log(logging.DEBUG if whom in self._warned else logging.WARNING, "%s", text)
+        if len(self._warned) > MOST_WARNED:
+            self._warned.clear()
+        self._warned.add(whom)
 
     def _read(self, body: bytes, key: ServerKey) -> wire.Report:
         """Read the wire; the server it claims to be must be the one the token proves."""
@@ -154,7 +175,7 @@ class Ingest:
 
     def _unreadable(self, status: int, key: ServerKey, message: str) -> Refused:
         """Return the refusal of a report that means nothing to us: its server is unknown then, never idle."""
-        log.warning("%s: %s", key, message)
+        self._warn(str(key), f"{key}: {message}")
         self._store.mark_doubt(key, Reason.UNREADABLE, self._now())
         return Refused(status, "unreadable", message)
 

@@ -121,6 +121,7 @@ def test_a_revoked_token_never_leads_to_a_stop() -> None:
                 del w.hub.tokens[token]
                 w.later(300)
                 assert (await post(client, token, w.body("alice/", pressed(5000))))[0] == 403
+            assert "execute_request in kernel:a 0:00:05 before the report" in w.verdict("alice").text
             await w.cycle()
             assert w.hub.is_running("alice")
             assert not w.hub.is_running("bob"), "the idle server beside it was not stopped"
