@@ -25,7 +25,7 @@ from hubcull_hub.directory import Directory
 from hubcull_hub.executor import Executor
 from hubcull_hub.fitness import Features
 from hubcull_hub.hub_answers import StopAnswer, TokenOwner
-from hubcull_hub.identity import TokenBook
+from hubcull_hub.identity import TokenBook, share_of_lifetime
 from hubcull_hub.ingest import Ingest
 from hubcull_hub.loop import Loop
 from hubcull_hub.model import Instant, Limits, Policy, ServerKey, ServerState
@@ -165,7 +165,10 @@ class _Hour:
         """Let every token have been proved some time in the last four hours, as on a Hub of long standing."""
         for number in range(SERVERS):
             # Renewed at the first report after its end, so half an interval later on average.
-            proved = self.begin - self.dice.uniform(0.0, PROOF_LIFETIME + 0.5 * report_interval(self.policy))
+            believed = PROOF_LIFETIME * share_of_lifetime(token_of(number)) + 0.5 * report_interval(
+                self.policy
+            )
+            proved = self.begin - self.dice.uniform(0.0, believed)
             await self.book.look(token_of(number), proved)
             started = self.hub.servers[user_name(number)].started
             assert started is not None  # noqa: S101 - made above

@@ -45,14 +45,17 @@ def standing(report: Received, policy: Policy) -> Standing:
     idle = (report.utc - report.started).total_seconds()
     ends, last = policy.timeout - idle, None
     tab: Signal | None = None
-    for signal in report.signals + report.carried:
+    for signal in report.signals + report.carried if report.carried else report.signals:
         if signal.clock == _NO_CLOCK:
             continue
         if signal.kind == VISIBLE_TAB:
             tab = signal if tab is None or (signal.age or 0.0) < (tab.age or 0.0) else tab
             continue
-        signal_idle, signal_ends = _worth(signal, policy)
-        if signal_idle < idle:  # noqa: PLR1730 - a call of min costs as much as `_worth`
+        if signal.age is not None:
+            signal_idle, signal_ends = signal.age, policy.timeout - signal.age
+        else:
+            signal_idle, signal_ends = _worth_of_work(signal, policy)
+        if signal_idle < idle:  # noqa: PLR1730 - a call of min costs as much as all of this
             idle = signal_idle
         if signal_ends > ends:
             ends, last = signal_ends, signal
@@ -63,19 +66,19 @@ def standing(report: Received, policy: Policy) -> Standing:
     return _in_words(last, ends, idle, report)
 
 
-def _worth(signal: Signal, policy: Policy) -> tuple[float, float]:
-    """Return (idle, ends) of one signal, infinite and minus infinite where it says nothing.
+def _worth_of_work(signal: Signal, policy: Policy) -> tuple[float, float]:
+    """Return (idle, ends) of one piece of work, infinite and minus infinite where it says nothing.
 
-    Work counts up to ``max_busy``: one that goes on longer, or lasted longer, ended there for us.
+    It counts up to ``max_busy``: one that goes on longer, or lasted longer, ended there for us.
     """
     if signal.going_on_for is not None:
         over = signal.going_on_for - policy.max_busy if policy.max_busy else -math.inf
         return max(0.0, over), policy.timeout - over
-    idle = signal.age
-    if signal.ended_ago is not None:
-        over = (signal.lasted or 0.0) - policy.max_busy if policy.max_busy else 0.0
-        idle = signal.ended_ago + max(0.0, over)
-    return (math.inf, -math.inf) if idle is None else (idle, policy.timeout - idle)
+    if signal.ended_ago is None:
+        return math.inf, -math.inf
+    over = (signal.lasted or 0.0) - policy.max_busy if policy.max_busy else 0.0
+    idle = signal.ended_ago + max(0.0, over)
+    return idle, policy.timeout - idle
 
 
 def _in_words(signal: Signal | None, ends: float, idle: float, report: Received) -> Standing:
