@@ -94,7 +94,7 @@ class Ingest:
         entry = await self._look(token, asked)
         key = _key_of(entry)
         report = self._read(body, key)
-        server, started = await self._server(key, report.uptime)
+        server, started = await self._server(token, key, report.uptime)
         if entry.started is not None and entry.started != started:
             entry = await self._look(token, asked, fresh=True)
         previous = self._store.report(key, started)
@@ -179,10 +179,17 @@ class Ingest:
         self._store.mark_doubt(key, Reason.UNREADABLE, self._now())
         return Refused(status, "unreadable", message)
 
-    async def _server(self, key: ServerKey, uptime: float) -> tuple[ServerState, datetime]:
-        """Return the server as the Hub lists it; one whose process is younger than our view is read anew."""
+    async def _server(self, token: str, key: ServerKey, uptime: float) -> tuple[ServerState, datetime]:
+        """Return the server as the Hub lists it; one whose process is younger than our view is read anew.
+
+        The token of one that is not listed is checked again when the Hub was asked for it, and no oftener:
+        that of a stopped server is gone, whichever of the two we learn of first.
+        """
+        asks = self._directory.pause(key) <= 0
         server = await self._directory.find(key, younger_than=uptime)
         if server is None or server.started is None:
+            if asks:
+                await self._look(token, self._now(), fresh=True)
             message = f"the Hub does not list {key} as running"
             pause = max(self._directory.pause(key), 1.0)
             raise Refused(404, "not-listed", message, retry_in=pause)

@@ -171,6 +171,26 @@ def test_a_server_the_hub_does_not_list_is_never_acted_on() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("listed_since", [False, True])
+def test_the_token_of_a_stopped_server_is_refused_as_such(listed_since: bool) -> None:
+    """Whether a listing has told us of the stop or not: the same reason."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            async with w.web() as client:
+                assert (await post(client, token, w.body("alice/", running(5))))[0] == 200
+                w.hub.remove_server("alice")
+                del w.hub.tokens[token]
+                w.later(400)
+                if listed_since:
+                    await w.cycle()
+                status, refusal = await post(client, token, w.body("alice/", boot_id="thief"))
+            assert (status, refusal["code"]) == (403, "invalid-token")
+
+    run(scenario)
+
+
 def test_servers_that_are_not_shown_cost_the_hub_less_and_less() -> None:
     """In a pilot with filtered scopes all others may report for ever: the pause doubles up to an hour."""
 
