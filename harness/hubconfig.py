@@ -42,7 +42,10 @@ class HubOptions:
     JupyterHub and servers run. ``last_activity_interval`` (s) is how often the Hub asks its proxy for
     activity, ``activity_interval`` (s) how often servers push theirs: both short, so that the Hub's
     ``last_activity`` is as true as it can be. ``cleanup_servers`` and ``cleanup_proxy`` False leave
-    them running when the Hub stops. ``extra_config`` is Python text at the end of the configuration.
+    them running when the Hub stops. With ``internal_ssl`` all that the Hub, its proxy, its servers and its
+    services say to each other is encrypted, by certificates in the Hub's folder; the public side stays http.
+    ``service_scheme`` is that of the url in the service's entry, None for an entry without url.
+    ``extra_config`` is Python text at the end of the configuration.
     """
 
     service: Service = Service.MANAGED
@@ -59,6 +62,8 @@ class HubOptions:
     activity_interval: int = 2
     cleanup_servers: bool = True
     cleanup_proxy: bool = True
+    internal_ssl: bool = False
+    service_scheme: str | None = "http"
     extra_config: str = ""
 
 
@@ -89,6 +94,7 @@ import os
 c = get_config()
 c.JupyterHub.bind_url = {public_url!r}
 c.JupyterHub.hub_bind_url = {hub_url!r}
+c.JupyterHub.internal_ssl = {o.internal_ssl!r}
 c.JupyterHub.last_activity_interval = {o.last_activity_interval!r}
 c.JupyterHub.cleanup_servers = {o.cleanup_servers!r}
 c.JupyterHub.cleanup_proxy = {o.cleanup_proxy!r}
@@ -141,11 +147,23 @@ def service_argv(place: Place, options: HubOptions) -> list[str]:
     return [*options.service_command, *options.service_options, *database]
 
 
+def hub_address(place: Place, options: HubOptions) -> str:
+    """Return where the Hub itself listens, without a path."""
+    return f"{'https' if options.internal_ssl else 'http'}://127.0.0.1:{place.hub}"
+
+
+def service_address(place: Place, options: HubOptions) -> str:
+    """Return where the service itself listens, as its entry says it."""
+    return f"{options.service_scheme}://127.0.0.1:{place.service}"
+
+
 def _services(place: Place, options: HubOptions) -> list[dict[str, object]]:
     services: list[dict[str, object]] = [{"name": "bench", "api_token": place.bench_token}]
     if options.service is Service.NONE:
         return services
-    hubcull: dict[str, object] = {"name": "hubcull", "url": f"http://127.0.0.1:{place.service}"}
+    hubcull: dict[str, object] = {"name": "hubcull"}
+    if options.service_scheme is not None:
+        hubcull["url"] = service_address(place, options)
     if options.service is Service.STANDALONE:
         hubcull["api_token"] = place.service_token
     else:
@@ -179,8 +197,8 @@ def render(place: Place, options: HubOptions) -> str:
         o=options,
         p=place,
         public_url=url,
-        hub_url=f"http://127.0.0.1:{place.hub}",
-        proxy_api_url=f"http://127.0.0.1:{place.proxy_api}",
+        hub_url=hub_address(place, options),
+        proxy_api_url=f"{'https' if options.internal_ssl else 'http'}://127.0.0.1:{place.proxy_api}",
         proxy=list(place.proxy),
         admins=set(options.admins),
         home=str(place.directory / "home" / "{username}"),

@@ -21,7 +21,7 @@ import psutil
 
 from harness.api import HubAPI
 from harness.calls import Answer, call
-from harness.hubconfig import HubOptions, Place, Service, public_url, render, service_argv
+from harness.hubconfig import HubOptions, Place, Service, hub_address, public_url, render, service_argv
 from harness.launch import HubFailedError, service_environment, settle, spawn
 from harness.processes import alive, command_line, environment, kill_marked, marked
 from harness.routes import ProxyRoutes
@@ -96,10 +96,9 @@ class RealHub:
 
     @property
     def api(self) -> HubAPI:
-        """The Hub's REST API, reached without the proxy."""
-        return HubAPI(
-            f"http://127.0.0.1:{self.place.hub}{self.options.base_url}hub/api", self.place.bench_token
-        )
+        """The Hub's REST API, reached without the proxy, unless that alone speaks plain http."""
+        direct = f"{hub_address(self.place, self.options)}{self.options.base_url}"
+        return HubAPI(f"{self.url if self.options.internal_ssl else direct}hub/api", self.place.bench_token)
 
     @property
     def routes(self) -> ProxyRoutes:

@@ -4,6 +4,7 @@ Every failure is one of these, so that callers can tell "try later" from "ask th
 
     HubError
     ├── HubUnreachableError   nobody answers: refused, reset, no such host, cut off in the middle
+    │   └── HubTlsError       somebody does, and one of the two does not accept the other's certificate
     ├── HubTimeoutError       no complete answer within the time limit
     ├── HubRefusedError       401 or 403 in the Hub's own words, which name the missing scope
     └── HubAnswerError        an answer we can not use: another status, no JSON, another shape
@@ -34,6 +35,10 @@ class HubError(Exception):
 
 class HubUnreachableError(HubError):
     """Nobody answers at the Hub's address, or the connection broke before the answer was complete."""
+
+
+class HubTlsError(HubUnreachableError):
+    """Somebody answers whose certificate we do not accept, or who does not accept ours."""
 
 
 class HubTimeoutError(HubError):

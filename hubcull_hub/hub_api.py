@@ -17,13 +17,21 @@ from types import SimpleNamespace, TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TraceConfig
+from aiohttp import (
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    ServerDisconnectedError,
+    TraceConfig,
+)
 from yarl import URL
 
 from hubcull_hub.hub_answers import (
     HubAnswerError,
     HubRefusedError,
     HubTimeoutError,
+    HubTlsError,
     HubUnreachableError,
     MissingScopeError,
     StopAnswer,
@@ -35,6 +43,7 @@ from hubcull_hub.hub_answers import (
     user_of,
 )
 from hubcull_hub.model import ServerKey, ServerState
+from hubcull_hub.tls import HubTls, fault_of, remedy_of
 
 _PAGED = "application/jupyterhub-pagination+json"
 
@@ -51,10 +60,11 @@ class HubApi:
     ``session`` that is passed in stays the caller's to close, and keeps aiohttp's habit of repeating a
     request whose connection broke. ``requests`` counts what was sent, by kind. ``on_answer`` is called with
     the date (UTC) of every answer of the Hub's own, ``on_lost`` when nobody was there, or somebody else spoke
-    for it, and ``on_silence`` when the time limit passed.
+    for it, and ``on_silence`` when the time limit passed. ``tls`` has the certificates of a Hub with
+    ``internal_ssl``; without it an https Hub is checked against the system's CAs.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - named arguments of a client that is made in one place
         self,
         api_url: str,
         token: str,
@@ -62,6 +72,7 @@ class HubApi:
         session: ClientSession | None = None,
         time_limit: float = 60.0,
         page_size: int = 200,
+        tls: HubTls | None = None,
         on_answer: Callable[[datetime | None], None] = lambda _: None,
         on_lost: Callable[[], None] = lambda: None,
         on_silence: Callable[[], None] = lambda: None,
@@ -72,6 +83,7 @@ class HubApi:
         self._owns_session = session is None
         self._timeout = ClientTimeout(total=time_limit)
         self._page_size = page_size
+        self._tls = tls
         self._on_answer, self._on_lost, self._on_silence = on_answer, on_lost, on_silence
         self.requests: Counter[str] = Counter()
 
@@ -188,8 +200,9 @@ class HubApi:
         headers = {"Authorization": f"token {token or self._token}", "Accept": accept}
         url = URL(self._base + path, encoded=True)  # a quoted slash in a name must stay quoted
         try:
+            context = True if self._tls is None else self._tls.context()
             async with self._session.request(
-                method, url, headers=headers, allow_redirects=False, timeout=self._timeout
+                method, url, headers=headers, allow_redirects=False, timeout=self._timeout, ssl=context
             ) as response:
                 body = await response.read()
                 self._note(response.status, body, response.headers.get("Date"))
@@ -200,7 +213,16 @@ class HubApi:
             raise HubTimeoutError(text) from error
         except (ClientError, OSError) as error:
             self._on_lost()
-            raise HubUnreachableError(f"{method} {path}: {str(error) or type(error).__name__}") from error
+            raise self._lost(f"{method} {path}", error, encrypted=url.scheme == "https") from error
+
+    def _lost(self, what: str, error: Exception, *, encrypted: bool) -> HubUnreachableError:
+        files = self._tls and self._tls.files
+        if fault := fault_of(error, files):
+            return HubTlsError(f"{what}: no TLS with the Hub: {fault}")
+        text = f"{what}: {str(error) or type(error).__name__}"
+        if encrypted and isinstance(error, ServerDisconnectedError):
+            text += f"; so a Hub does that does not accept our certificate: {remedy_of(files)}"
+        return HubUnreachableError(text)
 
     def _note(self, status: int, body: bytes, date: str | None) -> None:
         """Tell an answer of the Hub's from one of a proxy that found no Hub behind it.

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -191,11 +192,13 @@ class FakeHub:
     # -- the server ---------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator[str]:
-        """Serve on a free port of the loopback; the value is the API's URL."""
+    async def serve(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+        """Serve on a free port of the loopback, with TLS if a context is given; the value is the API's URL."""
         app = web.Application()
         app.router.add_route("*", "/hub/api{path:.*}", self._handle)
-        async with TestServer(app) as server:
+        server = TestServer(app)
+        await server.start_server(ssl=tls)
+        async with server:
             try:
                 yield str(server.make_url("/hub/api"))
             finally:
