@@ -216,7 +216,7 @@ class HubApi:
             raise self._lost(f"{method} {path}", error, encrypted=url.scheme == "https") from error
 
     def _lost(self, what: str, error: Exception, *, encrypted: bool) -> HubUnreachableError:
-        files = self._tls and self._tls.files
+        files = None if self._tls is None else self._tls.files
         if fault := fault_of(error, files):
             return HubTlsError(f"{what}: no TLS with the Hub: {fault}")
         text = f"{what}: {str(error) or type(error).__name__}"

@@ -51,8 +51,11 @@ def files_of_hub(env: Mapping[str, str]) -> CertFiles | None:
     if not all(named):
         missing = next(v for v, name in zip(_VARIABLES, named, strict=True) if not name)
         raise TlsError(f"{missing} is not set; set {', '.join(_VARIABLES)}, all of them or none")
+    key, cert, ca = map(Path, named)
     return CertFiles(
-        *map(Path, named),
+        key,
+        cert,
+        ca,
         remedy="JUPYTERHUB_SSL_* name it; a name is relative to the Hub's working directory, so give"
         " c.JupyterHub.internal_certs_location as an absolute path where the service has another",
     )

@@ -6,7 +6,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from certipy import Certipy
+from certipy import Certipy  # type: ignore[import-untyped]
 
 _TRUST = {
     "hub-ca": ["hub-ca", "proxy-client-ca", "notebooks-ca"],
@@ -33,7 +33,7 @@ class HubCerts:
     def _context(self, purpose: ssl.Purpose, pair: str, trusts: str) -> ssl.SSLContext:
         context = ssl.create_default_context(purpose, cafile=self.folder / f"{trusts}_trust.crt")
         context.verify_mode = ssl.CERT_REQUIRED
-        context.load_cert_chain(*(self.folder / pair / f"{pair}.{kind}" for kind in ("crt", "key")))
+        context.load_cert_chain(self.folder / pair / f"{pair}.crt", self.folder / pair / f"{pair}.key")
         return context
 
     def give_service_a_new_pair(self) -> None:

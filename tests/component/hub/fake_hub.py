@@ -193,7 +193,7 @@ class FakeHub:
 
     @asynccontextmanager
     async def serve(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-        """Serve on a free port of the loopback, with TLS if a context is given; the value is the API's URL."""
+        """Serve on a free port of the loopback, with TLS if told how; the value is the API's URL."""
         app = web.Application()
         app.router.add_route("*", "/hub/api{path:.*}", self._handle)
         server = TestServer(app)

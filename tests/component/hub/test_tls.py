@@ -68,13 +68,13 @@ def test_a_hub_that_is_not_ours_is_not_asked(made: HubCerts, others: HubCerts) -
 def test_a_hub_under_another_name_is_not_asked(tmp_path: Path) -> None:
     """The name in the certificate must be that of the URL."""
     certs = make_certs(tmp_path / "ssl", names=["DNS:hub.example"])
-    with pytest.raises(HubTlsError, match="127.0.0.1"):
+    with pytest.raises(HubTlsError, match=r"127\.0\.0\.1"):
         ask(certs, HubTls(given(certs)))
 
 
 def test_without_certificates_the_remedy_is_named(made: HubCerts) -> None:
     """An https Hub is checked against the system's CAs, of which internal_ssl's is none."""
-    with pytest.raises(HubTlsError, match="the system's CAs.*needs ssl_enabled and internal_certs_location"):
+    with pytest.raises(HubTlsError, match=r"the system's CAs.*needs ssl_enabled and internal_certs_location"):
         ask(made, None)
 
 
