@@ -12,10 +12,11 @@ MADE  := $(VENV)/.made
 READY := $(VENV)/.ready
 LINT  := $(VENV)/.lint
 PROXY := build/proxy/.ready
+IDLE  := build/idle-culler/.ready
 CHP   := configurable-http-proxy@^5
 NODE_OK := node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)'
 
-.PHONY: help demo test unit component contract e2e lint bench clean
+.PHONY: help demo test unit component contract parity e2e docs lint bench clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -23,6 +24,8 @@ MAKEFLAGS += --no-print-directory
 help:
 	@echo "make demo           watch hubcull at work on a real JupyterHub (EXIT=1: end by itself, exit code 0 if all was right)"
 	@echo "make test           all tests: unit, component, contract, e2e; each is a target of its own, ARGS='-k name' picks"
+	@echo "make parity         the tests beside jupyterhub-idle-culler 2.0.0, which it installs in build/idle-culler"
+	@echo "make docs           write docs/parity.md, which is made from the tests"
 	@echo "make lint           ruff, mypy, import-linter"
 	@echo "make bench          the benchmarks, into build/bench.json"
 	@echo "make clean          remove .venv, build and every cache"
@@ -37,6 +40,10 @@ unit component contract: $(READY)
 	@echo "== $@ tests"
 	@$(BIN)/python -m pytest tests/$@ $(ARGS)
 
+parity: $(READY) $(PROXY) $(IDLE)
+	@echo "== parity tests, beside jupyterhub-idle-culler"
+	@$(BIN)/python -m pytest tests/parity $(ARGS)
+
 e2e: $(READY) $(PROXY)
 	@echo "== e2e tests, on a real JupyterHub"
 	@$(BIN)/python -m pytest tests/e2e $(ARGS)
@@ -47,6 +54,9 @@ lint: $(LINT)
 	for check in "ruff check" "ruff format --check" "mypy" "lint-imports"; do \
 		echo "== $$check"; $(BIN)/$$check || status=1; \
 	done; exit $$status
+
+docs: $(READY)
+	@$(BIN)/python -m tests.parity.table
 
 bench: $(READY) $(PROXY)
 	@echo "== benchmarks, into build/bench.json"
@@ -90,4 +100,17 @@ $(PROXY): $(MADE)
 	@PATH="$(CURDIR)/$(BIN):$$PATH"; export PATH; \
 		npm install --no-fund --no-audit --no-update-notifier --loglevel=error --prefix build/proxy '$(CHP)' >/dev/null && \
 		ln -sf "$$(node -p process.execPath)" build/proxy/node
+	@touch $@
+
+# The real jupyterhub-idle-culler, and its own tests, which only the source distribution has. What its tests
+# need is there, too, and hubcull beside it, for the run in which it takes the other's place.
+$(IDLE): $(READY)
+	@echo "-- jupyterhub-idle-culler 2.0.0 into build/idle-culler"
+	@rm -rf build/idle-culler
+	@$(BIN)/python -m venv build/idle-culler
+	@build/idle-culler/bin/python -m pip --disable-pip-version-check install -q 'jupyterhub-idle-culler==2.0.0' \
+		'pytest>=8' 'pytest-asyncio>=1' psutil -e '.[hub]'
+	@build/idle-culler/bin/python -m pip --disable-pip-version-check download -q --no-deps --no-binary jupyterhub-idle-culler \
+		--dest build/idle-culler/sdist 'jupyterhub-idle-culler==2.0.0'
+	@tar -xzf build/idle-culler/sdist/*.tar.gz -C build/idle-culler/sdist --strip-components 1
 	@touch $@

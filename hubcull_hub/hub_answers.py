@@ -169,7 +169,7 @@ def user_of(item: Any) -> tuple[str, list[ServerState]]:
             pending=str(model["pending"]) if model.get("pending") else None,
             groups=groups,
             admin=admin,
-            readable=all(_is_readable(model.get(name)) for name in ("started", "last_activity")),
+            readable=all(_is_readable(model, name) for name in ("started", "last_activity")),
         )
         for server, model in models.items()
         if model.get("stopped") is not True
@@ -191,9 +191,9 @@ def token_owner_of(answer: Any) -> TokenOwner:
     )
 
 
-def _is_readable(time: object) -> bool:
-    """Tell whether a time is missing, or says something; what can not be read is not the same as nothing."""
-    return time is None or read_time(time) is not None
+def _is_readable(model: dict[str, Any], name: str) -> bool:
+    """Tell whether a time says something, or that there is none; what is not shown at all says neither."""
+    return name in model and (model[name] is None or read_time(model[name]) is not None)
 
 
 def _texts(values: Any) -> frozenset[str]:

@@ -1,0 +1,101 @@
+"""What jupyterhub-idle-culler 2.0.0 does, line by line, and the names of the differences on purpose.
+
+Each line needs a test that is marked with it, and each difference one that shows it, or
+``tests/contract/test_parity.py`` fails. The words are for operators: they become ``docs/parity.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Section(NamedTuple):
+    """One part of the checklist; its title begins with the letter that its lines begin with."""
+
+    title: str
+    lines: Mapping[str, str]
+
+
+OPTIONS = {
+    "1a.timeout": "`timeout`, 600: seconds of idleness at which a server is stopped",
+    "1a.cull_every": "`cull_every`: seconds between two cycles",
+    "1a.max_age": "`max_age`, 0 for never: age at which a server is stopped even if it is in use",
+    "1a.concurrency": "`concurrency`, 10, 0 for no bound: how much is asked of the Hub at once",
+    "1a.api_page_size": "`api_page_size`, 0 for the Hub's default: users per page of a listing",
+    "1a.url": "`url`: the Hub's REST API, otherwise `JUPYTERHUB_API_URL`",
+    "1a.token": "`JUPYTERHUB_API_TOKEN` is the token; a service that somebody else starts runs with it, too",
+    "1a.request_timeout": "`JUPYTERHUB_REQUEST_TIMEOUT`, 60: seconds that one request may take",
+}
+
+CYCLE = {
+    "1c.1": "the Hub's version is asked for first; if that fails the cycle does nothing",
+    "1c.2": "`now` is taken once, and what the listing said is acted on",
+    "1c.4": "all pages of the users with a ready server are read by `state=ready`, of whatever size",
+    "1c.5": "nothing is stopped before the last page is read",
+    "1c.6": "users are worked through one after the other, the servers of one user all at once",
+}
+
+SERVERS = {
+    "1d.1": "a server with something pending is left alone",
+    "1d.2": "a server that is not ready is left alone",
+    "1d.3": "a server without a start time is judged by `last_activity` alone",
+    "1d.4": "a server without activity is idle since its start",
+    "1d.5": "a server with neither start nor activity",
+    "1d.6": "stopped when idle for the timeout or longer",
+    "1d.7": "not idle, but as old as `max_age` or older: stopped; its start alone counts",
+    "1d.8": "otherwise nothing is done",
+    "1d.named": "default and named servers are judged one by one",
+    "1d.dates": "times without a zone are UTC, others are taken by their zone",
+    "1d.unreadable": "a server whose times can not be read, or are not shown, is not stopped",
+    "1d.future": "activity in the future keeps a server",
+    "1d.urls": "`DELETE /users/NAME/server`, `/users/NAME/servers/SERVER`, names quoted, no body",
+    "1d.202": "202: slow to stop, no error; the log says so",
+    "1d.errors": "any other answer, or none in time: logged, not repeated in this cycle, others go on",
+}
+
+PROCESS = {
+    "1f.at_once": "the first cycle is at once",
+    "1f.periodic": "then one every `cull_every` seconds",
+    "1f.hub_down": "while the Hub fails nothing is stopped; it is tried again in the next cycle",
+    "1f.retry": "a stop that failed is tried again in the next cycle",
+    "1f.cost": "every cycle lists all users with a ready server",
+    "1f.signals": "SIGTERM ends it",
+    "1f.log": "errors of a cycle are in the log",
+}
+
+SCOPES = {
+    "1g.scopes": "the four scopes of its README are enough to stop servers",
+}
+
+SECTIONS = (
+    Section("1a Options and environment", OPTIONS),
+    Section("1c One cycle", CYCLE),
+    Section("1d Which servers are stopped", SERVERS),
+    Section("1f The process", PROCESS),
+    Section("1g Permissions", SCOPES),
+)
+
+DIFFERENCES = {
+    "D1": "users are worked through one by one, whatever `concurrency` says: 200 stops of 1 s take 200 s",
+    "D2": "one slow stop delays all that come after it",
+    "D3": "pycurl is asked for and never used; more than ten requests at once are impossible",
+    "D4": "what the listing said is acted on, however long ago that was: servers in use are stopped",
+    "D5": "the default hook fails on a server without any time",
+    "D7": "names are not fully quoted: another server or user than the one that is meant can be asked for",
+    "D8": "the API token is in the log whenever a cycle fails",
+    "D9": "the first and the second cycle overlap: servers are asked to stop twice",
+    "D10": "what is misspelled or broken in the options is ignored, and the defaults hold",
+    "D11": "what failed is tried again at once, for ever, however busy the Hub is",
+    "D12": "the models of all users are kept in memory for the length of a cycle",
+    "L1": "a server without reports is stopped by `last_activity` only once server, service and Hub"
+    " have been up for `warm_up`: it might be about to report",
+    "L2": "without a start time nothing tells a server from its successor, so it is held",
+    "L3": "right before a stop the Hub is asked for that one user: what is unknown by then is not idle",
+    "L4": "a Hub older than 4.0, or a missing scope, is named in the log; nothing is stopped",
+    "L5": "pages are large by default, which costs the Hub less",
+    "L6": "the next page is asked for by its offset, at the Hub's own address",
+    "L7": "a stop that the Hub accepted is followed to its end, for ten minutes at most",
+    "L8": "the end is orderly: stops under way are waited for, and the exit code is 0",
+    "L9": "between listings the view is kept fresh by reports and by reading single users",
+}
