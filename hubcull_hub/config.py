@@ -11,13 +11,14 @@ import contextlib
 import difflib
 import math
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from traitlets import Bool, TraitError, TraitType
+from traitlets import Callable as TraitCallable
 from traitlets.config.loader import Config, PyFileConfigLoader
 
 from hubcull_hub.model import Limits, Policy
@@ -44,6 +45,12 @@ class Settings:
     cull_every: float
     concurrency: int
     api_page_size: int
+    delete_idle_users: bool
+    cull_admin_users: bool
+    hook: Callable[..., object] | None
+    hook_timeout: float
+    ssl_enabled: bool
+    internal_certs_location: str
     api_url: str
     token: str
     bind: tuple[str, int] | None
@@ -72,6 +79,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", metavar="FILE", help=f"config file (default: {DEFAULT_CONFIG_FILE})")
     for name, trait in sorted(_traits().items()):
+        if isinstance(trait, TraitCallable):
+            continue  # a config file's only; a dotted name here would be the wrong function sooner or later
         bare = {"nargs": "?", "const": "true"} if isinstance(trait, Bool) else {}
         text = f"{trait.help} Default: {trait.default()!r}".replace("%", "%%")
         parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=text, metavar="VALUE", **bare)  # type: ignore[arg-type]
@@ -90,7 +99,7 @@ def load(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
         raise ConfigError(_unknown_option(unknown[0]))
     values = _from_file(given.config)
     for name in _traits():
-        text = getattr(given, name)
+        text = getattr(given, name, None)
         if text is not None:
             values[name] = _from_text(name, text)
     options = _checked(values)
@@ -196,11 +205,19 @@ def _settings(options: Hubcull, env: Mapping[str, str]) -> Settings:
             silence_limit=options.silence_limit,
             visible_tab_grace=options.visible_tab_grace,
             warm_up=options.warm_up,
+            default_servers=options.cull_default_servers,
+            named_servers=options.cull_named_servers,
         ),
-        limits=Limits(stops=options.stops_per_cycle, dry_run=options.dry_run),
+        limits=Limits(options.stops_per_cycle, options.dry_run, options.remove_named_servers),
         cull_every=_cull_every(options),
         concurrency=options.concurrency,
         api_page_size=options.api_page_size,
+        delete_idle_users=options.delete_idle_users,
+        cull_admin_users=options.cull_admin_users,
+        hook=options.cull_arbiter_hook,
+        hook_timeout=options.hook_timeout,
+        ssl_enabled=options.ssl_enabled,
+        internal_certs_location=options.internal_certs_location,
         api_url=_api_url(options.url or env.get("JUPYTERHUB_API_URL", "")),
         token=_required(env.get("JUPYTERHUB_API_TOKEN", ""), "token", "JUPYTERHUB_API_TOKEN"),
         bind=_bind(options.bind, env, managed=managed),

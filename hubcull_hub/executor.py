@@ -20,6 +20,7 @@ from hubcull_hub.model import (
     CullPlan,
     Deferral,
     Instant,
+    Limits,
     Outcome,
     Result,
     ServerKey,
@@ -42,8 +43,8 @@ class Hub(Protocol):
     async def read_server(self, key: ServerKey) -> ServerState | None:
         """Return a running server as the Hub sees it now, or None."""
 
-    async def stop(self, key: ServerKey) -> StopAnswer:
-        """Ask the Hub to stop a server."""
+    async def stop(self, key: ServerKey, *, remove: bool = False) -> StopAnswer:
+        """Ask the Hub to stop a server, and to remove a named one."""
 
 
 class Journal(Protocol):
@@ -71,7 +72,7 @@ class Executor:
         now: Callable[[], Instant],
         *,
         concurrency: int = 10,
-        dry_run: bool = False,
+        limits: Limits | None = None,
         back_off: float = 60.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -83,14 +84,14 @@ class Executor:
             confirm: the second look.
             now: the clock.
             concurrency: how many servers are being stopped at once; 0 for no bound.
-            dry_run: do everything but the last call.
+            limits: whether it is a dry run, and whether named servers are removed.
             back_off: seconds before a failed stop is tried again, doubled with every failure.
             sleep: waits between two looks at a slow stop.
 
         """
         self._hub, self._journal, self._confirm = hub, journal, confirm
         self._now, self._sleep = now, sleep
-        self._dry_run, self._back_off = dry_run, back_off
+        self._limits, self._back_off = limits or Limits(), back_off
         self._slots = asyncio.Semaphore(concurrency) if concurrency else None
         self._tasks: dict[ServerKey, asyncio.Task[None]] = {}
         self._outcomes: list[Outcome] = []
@@ -183,9 +184,9 @@ class Executor:
             return ended
         if self._ending:
             return Outcome(verdict, Result.SPARED, "the service was ending")
-        if self._dry_run:
+        if self._limits.dry_run:
             return Outcome(verdict, Result.WOULD_STOP, verdict.text)
-        answer = await self._hub.stop(verdict.key)
+        answer = await self._hub.stop(verdict.key, remove=self._limits.remove_named_servers)
         if answer is StopAnswer.STOPPED:
             return Outcome(verdict, Result.STOPPED, verdict.text)
         if answer is StopAnswer.STOPPING:

@@ -163,14 +163,16 @@ class HubApi:
         """
         return next((state for state in await self.read_user(key.user) if state.key == key), None)
 
-    async def stop(self, key: ServerKey) -> StopAnswer:
-        """Ask the Hub to stop the server, without removing it. Raises HubError.
+    async def stop(self, key: ServerKey, *, remove: bool = False) -> StopAnswer:
+        """Ask the Hub to stop the server, and to ``remove`` it, if it is a named one. Raises HubError.
 
-        After HubTimeoutError or HubUnreachableError it may have been stopped: read it again.
+        The Hub refuses to remove a default server. After HubTimeoutError or HubUnreachableError it may have
+        been stopped: read it again.
         """
         user = f"/users/{quote(key.user, safe='')}"
         path = f"{user}/servers/{quote(key.server, safe='')}" if key.server else f"{user}/server"
-        status, body = await self._send("stop", "DELETE", path)
+        removing = {"remove": True} if remove and key.server else None
+        status, body = await self._send("stop", "DELETE", path, json=removing)
         if status == 200:
             raise HubAnswerError(status, "the Hub answers a stop with 204 or 202")
         if status not in _STOP_ANSWERS or status == 404:
@@ -192,7 +194,14 @@ class HubApi:
         return answer if status == 200 else None
 
     async def _send(
-        self, kind: str, method: str, path: str, *, token: str | None = None, accept: str = "application/json"
+        self,
+        kind: str,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        accept: str = "application/json",
+        json: object = None,
     ) -> tuple[int, bytes]:
         if self._session is None:
             raise RuntimeError("use HubApi as an async context manager")
@@ -202,7 +211,13 @@ class HubApi:
         try:
             context = True if self._tls is None else self._tls.context()
             async with self._session.request(
-                method, url, headers=headers, allow_redirects=False, timeout=self._timeout, ssl=context
+                method,
+                url,
+                headers=headers,
+                json=json,
+                allow_redirects=False,
+                timeout=self._timeout,
+                ssl=context,
             ) as response:
                 body = await response.read()
                 self._note(response.status, body, response.headers.get("Date"))

@@ -175,6 +175,7 @@ class Reason(str, Enum):
     HUB_ACTIVE = "hub_active"  # without extension: the Hub's last_activity is within the timeout
     NOT_READY = "not_ready"
     PENDING = "pending"
+    EXCLUDED = "excluded"  # servers of its kind are not culled
     # hold
     HUB_UNFIT = "hub_unfit"  # the Hub is too old, or a scope is missing
     UNDATED = "undated"  # the Hub gives no time that could be used
@@ -211,7 +212,10 @@ class Basis(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One rule's limits, all in seconds; 0 switches a limit off where the option says so."""
+    """One rule's limits, in seconds; 0 switches a limit off where the option says so.
+
+    ``default_servers``, ``named_servers``: whether servers of that kind are culled at all.
+    """
 
     rule: str = "default"
     timeout: float = 600
@@ -220,6 +224,8 @@ class Policy:
     silence_limit: float = 24 * 3600
     visible_tab_grace: float = 3600
     warm_up: float = 660
+    default_servers: bool = True
+    named_servers: bool = True
 
 
 class Watch(NamedTuple):
@@ -284,10 +290,14 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one cycle may do at most; ``stops`` 0 means no limit."""
+    """What one cycle may do at most, and how: ``stops`` 0 means no limit.
+
+    ``remove_named_servers``: a named server that is culled is removed, not only stopped.
+    """
 
     stops: int = 0
     dry_run: bool = False
+    remove_named_servers: bool = False
 
 
 class Deferral(str, Enum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from traitlets import Bool, Enum, Float, Int, Unicode
+from traitlets import Bool, Callable, Enum, Float, Int, Unicode
 from traitlets.config import Configurable
 
 LONGEST = 10 * 365 * 86_400.0
@@ -65,6 +65,36 @@ class Hubcull(Configurable):
         max=1_000_000,
         help="How many stops one cycle may begin at most; 0 means no limit. The rest waits.",
     ).tag(config=True, expected="a whole number, 0 or more")
+    cull_default_servers = Bool(True, help="Cull default servers; max_age does not override a false.").tag(
+        config=True, expected="true or false"
+    )
+    cull_named_servers = Bool(True, help="Cull named servers; max_age does not override a false.").tag(
+        config=True, expected="true or false"
+    )
+    remove_named_servers = Bool(
+        False,
+        help="Remove a named server when it is culled, instead of only stopping it: its name and options are"
+        " forgotten.",
+    ).tag(config=True, expected="true or false")
+    delete_idle_users = Bool(
+        False,
+        help="Delete the records of users who have been inactive for timeout, or whose records are older"
+        " than max_age, once all their servers are stopped. It deletes users, not servers.",
+    ).tag(config=True, expected="true or false")
+    cull_admin_users = Bool(
+        True, help="Whether delete_idle_users may delete admins; max_age does not override a false."
+    ).tag(config=True, expected="true or false")
+    cull_arbiter_hook = Callable(
+        None,
+        allow_none=True,
+        help="A function that decides instead of the timeout, in a config file only.",
+    ).tag(config=True, expected="a function, in a config file")
+    hook_timeout = Float(
+        10,
+        min=0.1,
+        max=3600,
+        help="Seconds for one answer of cull_arbiter_hook; without one in time the server is kept.",
+    ).tag(config=True, expected="seconds, 0.1 to 3600")
     dry_run = Bool(False, help="Do everything but the last call, and say what would be stopped.").tag(
         config=True, expected="true or false"
     )
@@ -78,6 +108,13 @@ class Hubcull(Configurable):
     url = Unicode(
         "", help="URL of the Hub's REST API; empty means the environment's JUPYTERHUB_API_URL."
     ).tag(config=True, expected="a URL such as http://127.0.0.1:8081/hub/api")
+    ssl_enabled = Bool(
+        False, help="Speak TLS to the Hub with the certificates of internal_certs_location (internal_ssl)."
+    ).tag(config=True, expected="true or false")
+    internal_certs_location = Unicode(
+        "internal-ssl",
+        help="Folder of the Hub's internal certificates, relative to the working directory.",
+    ).tag(config=True, expected="a folder, such as /srv/jupyterhub/internal-ssl")
     bind = Unicode(
         "",
         help="Address and port to listen on, such as 0.0.0.0:10101; empty means those of the service's url in"

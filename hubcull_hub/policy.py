@@ -43,6 +43,8 @@ def decide(evidence: Evidence, policy: Policy, now: Instant) -> Verdict:
         return case.keep(Reason.PENDING, "the Hub says pending: {}", server.pending)
     if not server.ready:
         return case.keep(Reason.NOT_READY, "the Hub says it is not ready")
+    if not (policy.named_servers if server.key.server else policy.default_servers):
+        return _excluded(case)
     if server.started is None or not server.readable:
         return case.hold(Reason.UNDATED, "the Hub gives no times of it that can be read")
     if case.age < -FUTURE_TOLERANCE:
@@ -110,6 +112,15 @@ class _Case:
 
     def hold(self, reason: Reason, template: str, *args: str | float, ends: float = math.inf) -> Verdict:
         return self.say(Action.HOLD, reason, template, args, ends=ends)
+
+
+def _excluded(case: _Case) -> Verdict:
+    """Keep a server of a kind that is never culled: there is no deadline, for max_age does not count."""
+    server, kind = case.evidence.server, "named" if case.evidence.server.key.server else "default"
+    words, rule = "{} servers are not culled (cull_{}_servers)", case.policy.rule
+    return Verdict(
+        server.key, server.started, Action.KEEP, Reason.EXCLUDED, rule, Basis.NONE, None, words, (kind, kind)
+    )
 
 
 def _clock_in_doubt(case: _Case) -> bool:

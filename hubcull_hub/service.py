@@ -118,7 +118,7 @@ def _rooms(
         confirm,
         clock.now,
         concurrency=settings.concurrency,
-        dry_run=limits.dry_run,
+        limits=limits,
         back_off=settings.cull_every,
     )
     features = Features(dry_run=limits.dry_run)

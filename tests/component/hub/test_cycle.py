@@ -49,6 +49,19 @@ def test_idle_servers_are_stopped_default_and_named_apart() -> None:
     run(scenario)
 
 
+def test_culled_named_servers_are_removed_where_that_is_wanted() -> None:
+    """The Hub is told to; a default server is stopped as ever."""
+
+    async def scenario() -> None:
+        async with world(limits=Limits(remove_named_servers=True), servers=["alice"]) as w:
+            w.add("alice", "gpu")
+            await w.cycle()
+            sent = {seen.path: seen.body for seen in w.hub.requests if seen.method == "DELETE"}
+            assert sent == {"/users/alice/server": b"", "/users/alice/servers/gpu": b'{"remove": true}'}
+
+    run(scenario)
+
+
 def test_a_slow_stop_is_followed_to_its_end() -> None:
     """202, then read until the server is gone; it is not asked to stop twice."""
 

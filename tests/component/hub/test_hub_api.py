@@ -212,6 +212,16 @@ async def test_stop_tells_done_slow_and_gone_apart(hub: FakeHub, api: HubApi) ->
 
 
 @against_hub()
+async def test_only_a_named_server_is_removed(hub: FakeHub, api: HubApi) -> None:
+    """By a body of JSON; the Hub refuses to remove a default server, so that is not asked for."""
+    hub.add_server("alice")
+    hub.add_server("alice", "gpu")
+    await api.stop(ServerKey("alice", "gpu"), remove=True)
+    await api.stop(ALICE, remove=True)
+    assert [seen.body for seen in hub.requests] == [b'{"remove": true}', b""]
+
+
+@against_hub()
 async def test_failed_stop_is_an_error_with_its_status(hub: FakeHub, api: HubApi) -> None:
     """A 500 is neither stopped nor gone."""
     hub.add_server("alice")

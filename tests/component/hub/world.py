@@ -65,7 +65,7 @@ class World:
             confirm,
             lambda: self.now,
             concurrency=concurrency,
-            dry_run=self.limits.dry_run,
+            limits=self.limits,
             sleep=self._sleep,
         )
         self.loop = Loop(

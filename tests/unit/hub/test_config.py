@@ -45,6 +45,36 @@ def test_a_switch_stands_alone_or_takes_a_value(option: str, expected: bool) -> 
     assert load([option], ENV).limits.dry_run is expected
 
 
+def test_idle_cullers_switches_have_its_defaults() -> None:
+    """Both kinds of servers are culled, none is removed, and no user is deleted."""
+    settings = load([], ENV)
+    assert (settings.policy.default_servers, settings.policy.named_servers) == (True, True)
+    assert (settings.limits.remove_named_servers, settings.delete_idle_users, settings.ssl_enabled) == (
+        False,
+    ) * 3
+    assert (settings.cull_admin_users, settings.internal_certs_location) == (True, "internal-ssl")
+    assert settings.hook is None
+
+
+def test_the_kinds_of_servers_are_switched_one_by_one() -> None:
+    """Each into the policy."""
+    assert not load(["--cull-named-servers=false"], ENV).policy.named_servers
+    assert not load(["--cull-default-servers=false"], ENV).policy.default_servers
+
+
+def test_the_hook_is_a_config_files_only(tmp_path: Path) -> None:
+    """A function can not be written on a command line; its name would be looked up who knows where."""
+    with pytest.raises(ConfigError, match="unknown option --cull-arbiter-hook"):
+        load(["--cull-arbiter-hook=os.getcwd"], ENV)
+    (tmp_path / "hubcull_config.py").write_text("c.Hubcull.cull_arbiter_hook = lambda **_: True\n")
+    hook = load([], ENV).hook
+    assert hook is not None
+    assert hook() is True
+    (tmp_path / "hubcull_config.py").write_text("c.Hubcull.cull_arbiter_hook = 5\n")
+    with pytest.raises(ConfigError, match="cull_arbiter_hook = 5"):
+        load([], ENV)
+
+
 def test_a_config_file_is_read_and_the_command_line_wins(tmp_path: Path) -> None:
     """The dynamic default of cull_every follows the timeout wherever that was set."""
     (tmp_path / "hubcull_config.py").write_text("c.Hubcull.timeout = 100\nc.Hubcull.max_age = 5000\n")

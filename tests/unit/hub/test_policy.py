@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubcull_hub.model import Action, Basis, Clock, Evidence, Fact, Policy, Reason, SourceFault
+from hubcull_hub.model import Action, Basis, Clock, Evidence, Fact, Policy, Reason, ServerKey, SourceFault
 from hubcull_hub.policy import decide, report_interval
 from tests.unit.hub.builders import (
     INTERVAL,
@@ -69,6 +69,18 @@ def test_what_keeps_a_server(found: Evidence, expected: Reason) -> None:
     """Activity on either clock keeps, and so does whatever the Hub is doing with the server."""
     verdict = decide(found, POLICY, NOW)
     assert (verdict.action, verdict.reason) == (Action.KEEP, expected)
+
+
+@pytest.mark.parametrize("server", ["", "gpu"])
+def test_a_kind_that_is_not_culled_is_not_culled_by_age_either(server: str) -> None:
+    """Default and named servers are switched one by one, and max_age overrides neither switch."""
+    found = evidence(server=state(key=ServerKey("alice", server)))
+    this = replace(POLICY, max_age=3600, default_servers=not server, named_servers=bool(server))
+    other = replace(this, default_servers=bool(server), named_servers=not server)
+    assert reason(found, this) is Reason.MAX_AGE
+    verdict = decide(found, other, NOW)
+    assert (verdict.action, verdict.reason) == (Action.KEEP, Reason.EXCLUDED)
+    assert verdict.deadline is None
 
 
 HELD = {
