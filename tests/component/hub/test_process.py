@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -78,15 +79,14 @@ class Service:
             )
 
     def wait_up(self) -> bytes:
-        """Wait until it answers its prefix, and return the answer."""
+        """Wait until it answers its prefix and is no longer starting, and return the answer."""
         for _ in range(200):
-            try:
-                with urllib.request.urlopen(self.url) as answer:  # noqa: S310 - loopback
-                    body: bytes = answer.read()
+            with contextlib.suppress(OSError), urllib.request.urlopen(self.url) as answer:  # noqa: S310 - loopback
+                body: bytes = answer.read()
+                if b'"starting"' not in body:
                     return body
-            except OSError:
-                assert self.process.poll() is None, self.log.read_text()
-                time.sleep(0.05)
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.05)
         raise AssertionError(self.log.read_text())
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
