@@ -24,7 +24,7 @@ from hubcull_hub.model import (
     Verdict,
 )
 from hubcull_hub.policy import decide, report_interval, seconds_since
-from hubcull_hub.reading import read_report
+from hubcull_hub.reading import Report, read_report
 from hubcull_hub.sight import Sight
 from hubcull_hub.standing import age_carried, carry, standing, still_at_work
 from hubcull_hub.store import Store
@@ -156,7 +156,7 @@ class Ingest:
             self._warned.clear()
         self._warned.add(whom)
 
-    def _read(self, body: bytes, key: ServerKey) -> wire.Report:
+    def _read(self, body: bytes, key: ServerKey) -> Report:
         """Read the wire; the server it claims to be must be the one the token proves."""
         try:
             report = read_report(body)
@@ -197,7 +197,7 @@ class Ingest:
 
     def _received(
         self,
-        report: wire.Report,
+        report: Report,
         started: datetime,
         previous: Received | None,
         now: Instant,
@@ -248,7 +248,7 @@ def _key_of(entry: Entry) -> ServerKey:
     return proof.key
 
 
-def _suspicious(previous: Received, report: wire.Report) -> bool:
+def _suspicious(previous: Received, report: Report) -> bool:
     """Tell whether a report does not simply continue the last one: then its token is checked again.
 
     A revoked token in other hands shows itself so, and a server whose process began anew costs one check.
@@ -256,12 +256,12 @@ def _suspicious(previous: Received, report: wire.Report) -> bool:
     return previous.boot_id != report.boot_id or report.sequence <= previous.sequence
 
 
-def _already_had(previous: Received, report: wire.Report) -> bool:
+def _already_had(previous: Received, report: Report) -> bool:
     """Tell whether a report is a repetition, or was overtaken on its way: it must not replace a newer one."""
     return previous.boot_id == report.boot_id and report.sequence <= previous.sequence
 
 
-def _faults(report: wire.Report) -> tuple[SourceFault, ...]:
+def _faults(report: Report) -> tuple[SourceFault, ...]:
     """Return the strong sources that could not be read; one that is not even named is as good as failed."""
     named = {source.name: source for source in report.sources}
     faults = [
