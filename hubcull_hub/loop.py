@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -14,7 +13,6 @@ from hubcull_hub.hub_answers import HubError
 from hubcull_hub.model import (
     Action,
     Basis,
-    CycleReport,
     Instant,
     Limits,
     Policy,
@@ -26,6 +24,7 @@ from hubcull_hub.model import (
 )
 from hubcull_hub.plan import plan
 from hubcull_hub.policy import decide
+from hubcull_hub.report import CycleReport, summary
 from hubcull_hub.sight import Sight
 from hubcull_hub.store import Store
 
@@ -165,28 +164,3 @@ class Loop:
             return True
         shortest = min(self._policy.timeout, self._policy.max_age or self._policy.timeout)
         return now.mono - self._listed >= max(self._cull_every, shortest / 2)
-
-
-def summary(report: CycleReport) -> str:
-    """Return the cycle's one log line."""
-    held = Counter(v.reason.value for v in report.verdicts if v.action is Action.HOLD)
-    results = Counter(o.result.value for o in report.outcomes)
-    deferred = Counter(why.value for _, why in report.plan.deferred)
-    parts = [
-        f"cycle={report.number}",
-        f"listed={len(report.verdicts)}",
-        f"reporting={report.reporting}",
-        f"without_extension={report.without_extension}",
-        f"held={_counts(held)}",
-        f"stopping={len(report.plan.stop)}",
-        f"deferred={_counts(deferred)}",
-        f"since_last={_counts(results)}",
-        f"problems={len(report.problems)}",
-    ]
-    return " ".join(parts)
-
-
-def _counts(counts: Counter[str]) -> str:
-    if not counts:
-        return "0"
-    return f"{sum(counts.values())}({','.join(f'{k}:{n}' for k, n in sorted(counts.items()))})"

@@ -6,10 +6,10 @@ made for every report are named tuples, which cost half of a frozen dataclass.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 
 class ServerKey(NamedTuple):
@@ -318,40 +318,31 @@ class CullPlan:
 
 
 class Result(str, Enum):
-    """What came of one planned stop."""
+    """What came of one planned stop, or of one planned deletion of a user."""
 
     STOPPED = "stopped"
     STOPPING = "stopping"  # the Hub is at it, and we follow
     WOULD_STOP = "would_stop"  # dry run
-    GONE = "gone"  # it was stopped by somebody else before us
+    DELETED = "deleted"  # of a user
+    WOULD_DELETE = "would_delete"  # of a user, in a dry run
+    GONE = "gone"  # somebody else was faster
     REPLACED = "replaced"  # another incarnation runs under this name
-    SPARED = "spared"  # on the second look the verdict was no longer to cull
-    FAILED = "failed"  # nothing was stopped, or not for certain; tried again later
+    SPARED = "spared"  # on the second look the verdict was another
+    FAILED = "failed"  # nothing was done, or not for certain; tried again later
     STUCK = "stuck"  # the Hub accepted the stop and never finished it
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of culling one server: the verdict acted on, the result, and words for the log."""
+_Verdict_co = TypeVar("_Verdict_co", covariant=True)
 
-    verdict: Verdict
+
+@dataclass(frozen=True)  # without slots, which a generic class that is also frozen does not survive
+class Ended(Generic[_Verdict_co]):
+    """What came of acting on one verdict: the verdict, the result, and words for the log."""
+
+    verdict: _Verdict_co
     result: Result
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CycleReport:
-    """One cycle: every verdict, the plan, and the outcomes that came in since the cycle before.
-
-    ``reporting`` and ``without_extension`` count servers; the log, the API and the CLI all read this.
-    """
-
-    number: int
-    at: Instant
-    verdicts: tuple[Verdict, ...]
-    plan: CullPlan
-    outcomes: tuple[Outcome, ...]
-    reporting: int
-    without_extension: int
-    listed_now: bool
-    problems: tuple[str, ...] = field(default=())
+Outcome = Ended[Verdict]
+"""What came of culling one server."""

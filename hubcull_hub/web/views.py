@@ -7,8 +7,9 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from hubcull_hub.model import CycleReport, Deferral, Evidence, Fact, Instant, ServerKey, Signal, Verdict
+from hubcull_hub.model import Deferral, Evidence, Fact, Instant, ServerKey, Signal, Verdict
 from hubcull_hub.policy import seconds_since
+from hubcull_hub.report import CycleReport
 from hubcull_hub.rows import Decision
 from hubcull_server_ext.wire import SCHEMA, SERVICE
 

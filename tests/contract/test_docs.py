@@ -17,6 +17,7 @@ from hubcull_hub.fitness import Features, judge
 from hubcull_hub.hub_answers import TokenOwner
 from hubcull_hub.model import Deferral, Reason, Result
 from hubcull_hub.options import Hubcull
+from hubcull_hub.users import UserReason
 from hubcull_server_ext import wire
 from hubcull_server_ext.config import HubcullSettings
 from hubcull_server_ext.signals.jobs import NOT_WORK
@@ -129,12 +130,13 @@ def test_the_programs_that_are_no_work_are_told_in_full() -> None:
     ("heading", "words"),
     [
         ("Reasons", Reason),
+        ("Reasons about users", UserReason),
         ("Why a due server is not stopped in this cycle", Deferral),
         ("Results", Result),
     ],
 )
 def test_the_glossary_explains_every_word_of_the_api(
-    heading: str, words: type[Reason] | type[Deferral] | type[Result]
+    heading: str, words: type[Reason] | type[UserReason] | type[Deferral] | type[Result]
 ) -> None:
     """Each once, and none that is not there."""
     assert sorted(first_cells(section("docs/glossary.md", heading))) == sorted(word.value for word in words)

@@ -22,7 +22,8 @@ from hubcull_hub.hub_api import HubApi
 from hubcull_hub.identity import TokenBook
 from hubcull_hub.ingest import Ingest
 from hubcull_hub.loop import Loop
-from hubcull_hub.model import CycleReport, Instant, Limits, Outcome, Policy, ServerKey, Verdict
+from hubcull_hub.model import Instant, Limits, Outcome, Policy, ServerKey, Verdict
+from hubcull_hub.report import CycleReport
 from hubcull_hub.sight import Sight
 from hubcull_hub.store import Store
 from hubcull_hub.web.app import make_app
