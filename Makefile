@@ -58,7 +58,7 @@ lint: $(LINT)
 docs: $(READY)
 	@$(BIN)/python -m tests.parity.table
 
-bench: $(READY) $(PROXY)
+bench: $(READY) $(PROXY) $(IDLE)
 	@echo "== benchmarks, into build/bench.json"
 	@mkdir -p build
 	@$(BIN)/python -m benchmarks $(ARGS)

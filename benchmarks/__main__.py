@@ -13,10 +13,11 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import decide_10k, extension_cost, hub_load, ingest_rate
+from benchmarks import cull_200, decide_10k, extension_cost, hub_load, ingest_rate
 from benchmarks.figures import Figure, machine, show, write
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
+    "cull_200": cull_200.run,
     "decide_10k": decide_10k.run,
     "hub_load": hub_load.run,
     "ingest_rate": ingest_rate.run,

@@ -65,6 +65,7 @@ PROCESS = {
 }
 
 SCOPES = {
+    "1g.readme": "its README's role and service entry, managed by the Hub",
     "1g.scopes": "the four scopes of its README are enough to stop servers",
 }
 

@@ -142,6 +142,7 @@ class Scene:
     hub: Mapping[str, object] = field(default_factory=dict)
     managed: bool = True
     last: bool = True
+    patience: float = PATIENCE
     until_theirs: Until = one_cycle_of_theirs
     until_ours: Until = one_cycle_of_ours
 
@@ -214,7 +215,7 @@ def side_by_side(make: Callable[[], Scene]) -> Pair:
             for process in [begin(scene, hub, stack.enter_context(hub.serve()), folder / begin.__name__)]
         ]
         try:
-            memory = _wait(started)
+            memory = _wait(started, scene.patience)
         finally:
             for process, _ in started:
                 process.end()
@@ -225,11 +226,11 @@ def side_by_side(make: Callable[[], Scene]) -> Pair:
     return Pair(*runs)
 
 
-def _wait(started: Sequence[tuple[Process, Until]]) -> list[int]:
+def _wait(started: Sequence[tuple[Process, Until]], patience: float) -> list[int]:
     """Wait until each has done what it is waited for; end it then, and return the peaks of their memory."""
     peaks = [0] * len(started)
     waiting = set(range(len(started)))
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while waiting:
         for number in sorted(waiting):
             process, until = started[number]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,15 @@ class Request(NamedTuple):
     method: str
     path: str
     body: bytes = b""
+
+
+@dataclass
+class Timed:
+    """A request with the monotonic seconds of its arrival and of its answer, the latter 0 before."""
+
+    request: Request
+    at: float
+    answered: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,7 @@ class ReplayHub:
     next_host: str | None = None
     requests: list[Request] = field(default_factory=list)
     answered: list[Request] = field(default_factory=list)
+    times: list[Timed] = field(default_factory=list)
     strangers: list[str | None] = field(default_factory=list)
     """Authorization headers other than the culler's token."""
     peak: Counter[str] = field(default_factory=Counter)
@@ -76,6 +87,11 @@ class ReplayHub:
     def empty(self) -> bool:
         """Whether no server runs any more."""
         return not any(each["servers"] for each in self.users)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no server runs any more, and every request is answered."""
+        return self.empty and len(self.answered) == len(self.requests)
 
     @property
     def deletes(self) -> list[Request]:
@@ -120,6 +136,7 @@ class ReplayHub:
     async def _take(self, request: web.Request) -> web.StreamResponse:
         seen = Request(request.method, request.raw_path.removeprefix("/hub/api"), await request.read())
         self.requests.append(seen)
+        self.times.append(timed := Timed(seen, time.monotonic()))
         given = request.headers.get("Authorization")
         if given != f"token {TOKEN}":
             self.strangers.append(given)
@@ -130,6 +147,7 @@ class ReplayHub:
             return await self._scripted(request, seen)
         finally:
             self._open[seen.method] -= 1
+            timed.answered = time.monotonic()
             self.answered.append(seen)
 
     async def _scripted(self, request: web.Request, seen: Request) -> web.StreamResponse:

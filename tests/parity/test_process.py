@@ -22,8 +22,8 @@ def cycles(number: int) -> Until:
 
 
 def all_gone(process: Process) -> bool:
-    """Wait until no server runs, and every DELETE is answered."""
-    return process.hub.empty and len(process.hub.deletes) == process.hub.count("DELETE", "/")
+    """Wait until no server runs, and every request is answered."""
+    return process.hub.idle
 
 
 def ended(process: Process) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 
@@ -126,6 +127,21 @@ async def test_damaged_time_is_unknown_for_that_field_only(hub: FakeHub, api: Hu
     alice, bob = await api.list_servers()
     assert (alice.started, alice.last_activity) == (None, STARTED)
     assert bob.started == STARTED
+
+
+@against_hub()
+async def test_time_that_is_not_shown_is_unknown(hub: FakeHub, api: HubApi) -> None:
+    """A Hub that says null says that there is none; one that says nothing says nothing."""
+    times = {"started": "2026-03-01T12:00:00Z", "last_activity": None}
+    servers = {"": {"ready": True, **times}, "gpu": {"ready": True, "started": times["started"]}}
+    hub.script(
+        "GET",
+        "/users/alice",
+        Fault(status=200, body=json.dumps({"name": "alice", "servers": servers}).encode()),
+    )
+    default, named = await api.read_user("alice")
+    assert default.readable
+    assert not named.readable
 
 
 @against_hub()
