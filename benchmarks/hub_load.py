@@ -27,6 +27,7 @@ from hubcull_hub.fitness import Features
 from hubcull_hub.hub_answers import StopAnswer, TokenOwner
 from hubcull_hub.identity import TokenBook, share_of_lifetime
 from hubcull_hub.ingest import Ingest
+from hubcull_hub.judge import Judge
 from hubcull_hub.loop import Loop
 from hubcull_hub.model import Instant, Limits, Policy, ServerKey, ServerState
 from hubcull_hub.policy import report_interval
@@ -126,14 +127,15 @@ class _Hour:
         self.policy = Policy(timeout=TIMEOUT)
         self.store, self.sight = Store(database), Sight(self.now)
         self.book = TokenBook(self.hub)
-        confirm = make_confirm(self.hub, self.store, self.sight, self.policy, self._clock)
+        judge = Judge(self.policy)
+        confirm = make_confirm(self.hub, self.store, self.sight, judge, self._clock)
         self.executor = Executor(self.hub, self.store, confirm, self._clock)
         self.loop = Loop(
             self.hub,
             self.store,
             self.sight,
             self.executor,
-            self.policy,
+            judge,
             features=Features(),
             limits=Limits(),
             cull_every=CULL_EVERY,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hubcull_hub.executor import Confirm, Hub
-from hubcull_hub.model import Action, Instant, Outcome, Policy, Result, Verdict
-from hubcull_hub.policy import decide
+from hubcull_hub.judge import Judge
+from hubcull_hub.model import Action, Instant, Outcome, Result, Verdict
 from hubcull_hub.sight import Sight
 from hubcull_hub.store import Store
 
 
-def make_confirm(hub: Hub, store: Store, sight: Sight, policy: Policy, now: Callable[[], Instant]) -> Confirm:
+def make_confirm(hub: Hub, store: Store, sight: Sight, judge: Judge, now: Callable[[], Instant]) -> Confirm:
     """Return the executor's second look.
 
     The Hub has no conditional stop (REST API up to 6.1), so the server is read right before: it must be the
@@ -30,7 +30,7 @@ def make_confirm(hub: Hub, store: Store, sight: Sight, policy: Policy, now: Call
         store.put_server(server, asked, sight.heard)
         if server.started != verdict.started:
             return Outcome(verdict, Result.REPLACED, f"started again at {server.started}")
-        again = decide(store.evidence(server, sight.watch(), moment), policy, moment)
+        again = await judge.rule(server, lambda s: store.evidence(s, sight.watch(), moment), moment)
         if again.action is not Action.CULL:
             return Outcome(verdict, Result.SPARED, f"{again.reason.value}: {again.text}")
         return None

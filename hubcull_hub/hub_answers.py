@@ -148,8 +148,8 @@ def next_offset(page: Any, offset: int) -> int | None:
     return following
 
 
-def user_of(item: Any) -> tuple[str, list[ServerState]]:
-    """Return a user's name and the servers that run or are about to."""
+def user_of(item: Any, *, whole: bool = False) -> tuple[str, list[ServerState]]:
+    """Return a user's name and the servers that run or are about to, with the ``whole`` models if wanted."""
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         raise HubAnswerError(200, "a user without a name")
     name = item["name"]
@@ -159,6 +159,7 @@ def user_of(item: Any) -> tuple[str, list[ServerState]]:
     if not isinstance(servers, dict):
         raise HubAnswerError(200, f"the servers of {name!r} are no mapping")
     groups, admin = _texts(item.get("groups")), item.get("admin") is True
+    owner = {field: value for field, value in item.items() if field != "servers"} if whole else None
     models = {server: model if isinstance(model, dict) else {} for server, model in servers.items()}
     return name, [
         ServerState(
@@ -170,6 +171,8 @@ def user_of(item: Any) -> tuple[str, list[ServerState]]:
             groups=groups,
             admin=admin,
             readable=all(_is_readable(model, name) for name in ("started", "last_activity")),
+            model=model if whole else None,
+            owner=owner,
         )
         for server, model in models.items()
         if model.get("stopped") is not True

@@ -56,6 +56,7 @@ class HubApi:
 
     ``time_limit`` (s) holds for each request, and a listing is one request per page. ``page_size`` is
     how many users to ask for at once, 0 for the Hub's default; the Hub cuts it at ``api_page_max_limit``.
+    ``whole_models`` keeps each server's and user's model, which costs about 2 kB a server.
     Use it as an async context manager. Its own session keeps no cookies and sends each DELETE once; a
     ``session`` that is passed in stays the caller's to close, and keeps aiohttp's habit of repeating a
     request whose connection broke. ``requests`` counts what was sent, by kind. ``on_answer`` is called with
@@ -72,6 +73,7 @@ class HubApi:
         session: ClientSession | None = None,
         time_limit: float = 60.0,
         page_size: int = 200,
+        whole_models: bool = False,
         tls: HubTls | None = None,
         on_answer: Callable[[datetime | None], None] = lambda _: None,
         on_lost: Callable[[], None] = lambda: None,
@@ -82,7 +84,7 @@ class HubApi:
         self._session = session
         self._owns_session = session is None
         self._timeout = ClientTimeout(total=time_limit)
-        self._page_size = page_size
+        self._page_size, self._whole = page_size, whole_models
         self._tls = tls
         self._on_answer, self._on_lost, self._on_silence = on_answer, on_lost, on_silence
         self.requests: Counter[str] = Counter()
@@ -142,7 +144,7 @@ class HubApi:
             page = await self._get("list", f"/users?state=ready{limit}&offset={offset}", accept=_PAGED)
             for item in items_of(page):
                 try:
-                    name, states = user_of(item)
+                    name, states = user_of(item, whole=self._whole)
                     seen[name] = states
                 except MissingScopeError as error:
                     hidden = error
@@ -154,7 +156,7 @@ class HubApi:
     async def read_user(self, name: str) -> list[ServerState]:
         """Return the user's running and pending servers; none for an unknown user. Raises HubError."""
         answer = await self._get("user", f"/users/{quote(name, safe='')}", absent={404})
-        return [] if answer is None else user_of(answer)[1]
+        return [] if answer is None else user_of(answer, whole=self._whole)[1]
 
     async def read_server(self, key: ServerKey) -> ServerState | None:
         """Return the server as it is now, None where it does not run. Raises HubError.

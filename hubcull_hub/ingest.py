@@ -63,7 +63,9 @@ class Ingest:
         sight: Sight,
         policy: Policy,
         now: Callable[[], Instant],
+        awaits_check: Callable[[ServerKey, datetime], bool] = lambda *_: False,
     ) -> None:
+        self._awaits_check = awaits_check
         self._book, self._directory, self._store = book, directory, store
         self._sight, self._policy, self._now = sight, policy, now
         self.refused: dict[str, int] = {}
@@ -112,7 +114,7 @@ class Ingest:
         received = self._received(report, started, previous, now, validated=validated)
         self._store.put_report(key, received)
         verdict = self._decide(server, now)
-        if verdict.reason is Reason.UNCONFIRMED:
+        if verdict.reason is Reason.UNCONFIRMED or (not validated and self._awaits_check(key, started)):
             await self._validate(token, key, received, previous, now)
             verdict = self._decide(server, now)
         return self._reply(verdict, now)

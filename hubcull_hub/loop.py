@@ -10,20 +10,16 @@ from typing import Protocol
 from hubcull_hub.executor import Executor
 from hubcull_hub.fitness import Features, Owner, unfitness
 from hubcull_hub.hub_answers import HubError
+from hubcull_hub.judge import Judge, See
 from hubcull_hub.model import (
-    Action,
     Basis,
     Instant,
     Limits,
-    Policy,
-    Reason,
     Result,
     ServerState,
     Verdict,
-    Watch,
 )
 from hubcull_hub.plan import plan
-from hubcull_hub.policy import decide
 from hubcull_hub.report import CycleReport, summary
 from hubcull_hub.sight import Sight
 from hubcull_hub.store import Store
@@ -50,14 +46,14 @@ class Loop:
         store: Store,
         sight: Sight,
         executor: Executor,
-        policies: Policy,
+        judge: Judge,
         *,
         features: Features,
         limits: Limits,
         cull_every: float,
     ) -> None:
         self._hub, self._store, self._sight, self._executor = hub, store, sight, executor
-        self._policy, self._features, self._limits = policies, features, limits
+        self._judge, self._features, self._limits = judge, features, limits
         self._cull_every = cull_every
         self._listed: float | None = None
         self._since: float | None = None
@@ -75,7 +71,8 @@ class Loop:
             if outcome.result in OVER:
                 self._store.drop_incarnation(outcome.verdict.key, outcome.verdict.started)
         listed = await self._reconcile(now)
-        verdicts = self.verdicts(now)
+        servers = tuple(self._store.servers.values())
+        verdicts = await self._judge.rule_all(servers, self._see(now), now)
         planned = plan(verdicts, self._limits, self._executor.waiting(verdicts))
         self._executor.start(planned)
         self._number += 1
@@ -95,22 +92,14 @@ class Loop:
 
     def verdicts(self, now: Instant, user: str | None = None) -> tuple[Verdict, ...]:
         """Return the verdict on every server, or on those of one user, as of `now`."""
-        watch = self._sight.watch()
+        see = self._see(now)
         servers = self._store.servers.values()
         chosen = servers if user is None else [s for s in servers if s.key.user == user]
-        return tuple(self._verdict(server, watch, now) for server in chosen)
+        return tuple(self._judge.so_far(server, see, now) for server in chosen)
 
-    def _verdict(self, server: ServerState, watch: Watch, now: Instant) -> Verdict:
-        """Decide on one server; whatever is wrong with its evidence, the others are decided on."""
-        try:
-            return decide(self._store.evidence(server, watch, now), self._policy, now)
-        except Exception:
-            log.exception("no decision on %s could be made; it is held", server.key)
-            words = "no decision could be made; see the log"
-            rule = self._policy.rule
-            return Verdict(
-                server.key, server.started, Action.HOLD, Reason.UNREADABLE, rule, Basis.NONE, None, words
-            )
+    def _see(self, now: Instant) -> See:
+        watch = self._sight.watch()
+        return lambda server: self._store.evidence(server, watch, now)
 
     async def run(self, now: Callable[[], Instant]) -> None:
         """Run a cycle at once and then every `cull_every` seconds, until cancelled; cycles never overlap."""
@@ -162,5 +151,6 @@ class Loop:
             return True
         if self._listed is None:
             return True
-        shortest = min(self._policy.timeout, self._policy.max_age or self._policy.timeout)
+        policy = self._judge.policy
+        shortest = min(policy.timeout, policy.max_age or policy.timeout)
         return now.mono - self._listed >= max(self._cull_every, shortest / 2)

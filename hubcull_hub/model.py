@@ -6,6 +6,7 @@ made for every report are named tuples, which cost half of a frozen dataclass.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -53,6 +54,9 @@ class ServerState:
     admin: bool = False
     readable: bool = True
     """Whether its times could be read; one that could not is unknown, not old."""
+    model: Mapping[str, object] | None = None
+    """The Hub's whole model of it, and of its ``owner`` without the servers: only kept for a hook."""
+    owner: Mapping[str, object] | None = None
 
 
 class Clock(str, Enum):
@@ -174,6 +178,8 @@ class Reason(str, Enum):
     STARTED = "started"  # the server itself started within the timeout
     HUB_ACTIVE = "hub_active"  # without extension: the Hub's last_activity is within the timeout
     NOT_READY = "not_ready"
+    HOOK_KEEPS = "hook_keeps"  # the operator's hook says no
+    HOOK_FAILED = "hook_failed"  # it raised, or did not answer in time
     PENDING = "pending"
     EXCLUDED = "excluded"  # servers of its kind are not culled
     # hold
@@ -192,6 +198,7 @@ class Reason(str, Enum):
     IDLE = "idle"  # by its own report
     HUB_IDLE = "hub_idle"  # by the Hub's last_activity
     MAX_AGE = "max_age"
+    HOOK_CULLS = "hook_culls"  # the operator's hook says so
 
 
 class Action(str, Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from hubcull_hub.model import Action, CullPlan, Instant, Outcome, Verdict
+from hubcull_hub.model import Action, CullPlan, Instant, Outcome, Reason, Verdict
 from hubcull_hub.users import UserReport
 
 
@@ -41,6 +41,7 @@ def summary(report: CycleReport) -> str:
         f"held={_counts(held)}",
         f"stopping={len(report.plan.stop)}",
         f"deferred={_counts(deferred)}",
+        f"hook_failed={sum(v.reason is Reason.HOOK_FAILED for v in report.verdicts)}",
         f"since_last={_counts(results)}",
         f"problems={len(report.problems)}",
         *([] if report.users is None else _of_users(report.users)),

@@ -19,9 +19,11 @@ from hubcull_hub.database import Database
 from hubcull_hub.directory import FIRST_PAUSE, Directory
 from hubcull_hub.executor import Executor
 from hubcull_hub.fitness import Features
+from hubcull_hub.hook import Hook
 from hubcull_hub.hub_api import HubApi
 from hubcull_hub.identity import TokenBook
 from hubcull_hub.ingest import Ingest
+from hubcull_hub.judge import Judge
 from hubcull_hub.loop import Loop
 from hubcull_hub.policy import report_interval
 from hubcull_hub.sight import Sight
@@ -88,12 +90,13 @@ async def _service(settings: Settings, database: Database) -> AsyncIterator[tupl
         settings.token,
         time_limit=settings.request_timeout,
         page_size=settings.api_page_size,
+        whole_models=settings.hook is not None,
         on_answer=lambda date: sight.hub_answered(clock.now(), date),
         on_lost=sight.hub_lost,
         on_silence=lambda: sight.hub_silent(clock.now()),
     ) as hub:
-        book = TokenBook(hub)
-        context, executor = _rooms(settings, hub, store, sight, book)
+        book, judge = TokenBook(hub), Judge(settings.policy, _hook(settings))
+        context, executor = _rooms(settings, hub, store, sight, book, judge)
         try:
             yield context, executor
         finally:
@@ -102,16 +105,32 @@ async def _service(settings: Settings, database: Database) -> AsyncIterator[tupl
                 await asyncio.wait_for(executor.drain(), DRAIN)
             await executor.close()
             await book.close()
+            judge.close()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(store.flush(sight.heard), DRAIN)
 
 
+def _hook(settings: Settings) -> Hook | None:
+    """Return the operator's hook, if there is one, and say once what its word means beside max_age."""
+    if settings.hook is None:
+        return None
+    hook = Hook(settings.hook, limit=settings.policy.timeout, time_limit=settings.hook_timeout)
+    if settings.policy.max_age:
+        remedy = "return None" if hook.extended else "take verdict as an argument and return None"
+        log.info(
+            "a server of which cull_arbiter_hook says False is kept beyond max_age, too; to leave it to"
+            " max_age, %s",
+            remedy,
+        )
+    return hook
+
+
 def _rooms(
-    settings: Settings, hub: HubApi, store: Store, sight: Sight, book: TokenBook
+    settings: Settings, hub: HubApi, store: Store, sight: Sight, book: TokenBook, judge: Judge
 ) -> tuple[Context, Executor]:
     """Put together what decides and stops, and what takes reports."""
     policy, limits = settings.policy, settings.limits
-    confirm = make_confirm(hub, store, sight, policy, clock.now)
+    confirm = make_confirm(hub, store, sight, judge, clock.now)
     executor = Executor(
         hub,
         store,
@@ -123,10 +142,10 @@ def _rooms(
     )
     features = Features(dry_run=limits.dry_run)
     every = settings.cull_every
-    loop = Loop(hub, store, sight, executor, policy, features=features, limits=limits, cull_every=every)
+    loop = Loop(hub, store, sight, executor, judge, features=features, limits=limits, cull_every=every)
     pause = min(FIRST_PAUSE, report_interval(policy))
     directory = Directory(hub, store, sight, clock.now, pause)
-    ingest = Ingest(book, directory, store, sight, policy, clock.now)
+    ingest = Ingest(book, directory, store, sight, policy, clock.now, judge.awaits_check)
     context = Context(
         hub=hub,
         store=store,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -18,9 +18,11 @@ from hubcull_hub.database import Database
 from hubcull_hub.directory import Directory
 from hubcull_hub.executor import Executor
 from hubcull_hub.fitness import Features
+from hubcull_hub.hook import Hook
 from hubcull_hub.hub_api import HubApi
 from hubcull_hub.identity import TokenBook
 from hubcull_hub.ingest import Ingest
+from hubcull_hub.judge import Judge
 from hubcull_hub.loop import Loop
 from hubcull_hub.model import Instant, Limits, Outcome, Policy, ServerKey, Verdict
 from hubcull_hub.report import CycleReport
@@ -42,6 +44,7 @@ class World:
         self.policy, self.limits, self.database = policy, limits, database
         self.hub = FakeHub()
         self.now = Instant(BEGIN, 1000.0)
+        self.hook: Hook | None = None
         self.outcomes: list[Outcome] = []
         self.sequences: dict[str, int] = {}
 
@@ -59,7 +62,8 @@ class World:
         self.api = api
         self.store = Store(self.database)
         self.sight = Sight(self.now, heard=await self.store.load())
-        confirm = make_confirm(api, self.store, self.sight, self.policy, lambda: self.now)
+        judge = Judge(self.policy, self.hook)
+        confirm = make_confirm(api, self.store, self.sight, judge, lambda: self.now)
         self.executor = Executor(
             api,
             self.store,
@@ -74,14 +78,16 @@ class World:
             self.store,
             self.sight,
             self.executor,
-            self.policy,
+            judge,
             features=Features(self.limits.dry_run),
             limits=self.limits,
             cull_every=1.0,
         )
         self.book = TokenBook(api)
         directory = Directory(api, self.store, self.sight, lambda: self.now)
-        self.ingest = Ingest(self.book, directory, self.store, self.sight, self.policy, lambda: self.now)
+        self.ingest = Ingest(
+            self.book, directory, self.store, self.sight, self.policy, lambda: self.now, judge.awaits_check
+        )
 
     async def _sleep(self, seconds: float) -> None:
         self.later(seconds)
@@ -165,6 +171,8 @@ async def world(
     warm: float = 5000.0,
     concurrency: int = 10,
     servers: Iterable[str] = (),
+    hook: Callable[..., object] | None = None,
+    hook_time_limit: float = 5.0,
 ) -> AsyncIterator[World]:
     """Build a world that has been up for `warm` seconds, with idle servers of these users.
 
@@ -172,12 +180,15 @@ async def world(
     """
     database = Database.open("sqlite://")
     made = World(policy or Policy(timeout=600), limits or Limits(), database)
+    if hook is not None:
+        made.hook = Hook(hook, limit=made.policy.timeout, time_limit=hook_time_limit)
     try:
         async with (
             made.hub.serve() as url,
             HubApi(
                 url,
                 made.hub.token,
+                whole_models=hook is not None,
                 on_answer=lambda _: made.sight.hub_answered(made.now),
                 on_lost=lambda: made.sight.hub_lost(),  # noqa: PLW0108 - a restart makes another sight
                 on_silence=lambda: made.sight.hub_silent(made.now),
@@ -191,5 +202,7 @@ async def world(
             yield made
             await made.executor.close()
             await made.book.close()
+            if made.hook is not None:
+                made.hook.close()
     finally:
         database.close()
