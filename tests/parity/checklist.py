@@ -19,8 +19,11 @@ class Section(NamedTuple):
 
 OPTIONS = {
     "1a.timeout": "`timeout`, 600: seconds of idleness at which a server is stopped",
-    "1a.cull_every": "`cull_every`: seconds between two cycles",
+    "1a.cull_every": "`cull_every`: seconds between two cycles, half of the timeout if it is not given",
     "1a.max_age": "`max_age`, 0 for never: age at which a server is stopped even if it is in use",
+    "1a.cull_default_servers": "`cull_default_servers`, true: whether default servers are stopped",
+    "1a.cull_named_servers": "`cull_named_servers`, true: whether named servers are stopped",
+    "1a.remove_named_servers": "`remove_named_servers`, false: remove the named servers that are stopped",
     "1a.concurrency": "`concurrency`, 10, 0 for no bound: how much is asked of the Hub at once",
     "1a.api_page_size": "`api_page_size`, 0 for the Hub's default: users per page of a listing",
     "1a.url": "`url`: the Hub's REST API, otherwise `JUPYTERHUB_API_URL`",
@@ -28,11 +31,24 @@ OPTIONS = {
     "1a.request_timeout": "`JUPYTERHUB_REQUEST_TIMEOUT`, 60: seconds that one request may take",
 }
 
+COMMAND_LINE = {
+    "1b.bare": "`--remove-named-servers`: an error; every switch needs its `=true`",
+    "1b.underscores": "`--cull_every=60`: a warning, and the default holds",
+    "1b.space": "`--timeout 60`: the same as `--timeout=60`",
+    "1b.unknown": "an option that is none: a warning, and the rest holds",
+    "1b.every_0": "`--cull-every=0`: an error",
+    "1b.bad_value": "a value of the wrong type: an error",
+    "1b.broken_file": "a config file that can not be run: an error in the log, and the defaults hold",
+    "1b.help": "`--help`: the options, and exit code 0",
+    "1b.version": "`--version`: 0.0",
+}
+
 CYCLE = {
     "1c.1": "the Hub's version is asked for first; if that fails the cycle does nothing",
     "1c.2": "`now` is taken once, and what the listing said is acted on",
     "1c.4": "all pages of the users with a ready server are read by `state=ready`, of whatever size",
     "1c.5": "nothing is stopped before the last page is read",
+    "1c.7": "named servers that have stopped are not asked for, so they are never removed",
     "1c.6": "users are worked through one after the other, the servers of one user all at once",
 }
 
@@ -71,6 +87,7 @@ SCOPES = {
 
 SECTIONS = (
     Section("1a Options and environment", OPTIONS),
+    Section("1b The command line", COMMAND_LINE),
     Section("1c One cycle", CYCLE),
     Section("1d Which servers are stopped", SERVERS),
     Section("1f The process", PROCESS),
@@ -83,6 +100,7 @@ DIFFERENCES = {
     "D3": "pycurl is asked for and never used; more than ten requests at once are impossible",
     "D4": "what the listing said is acted on, however long ago that was: servers in use are stopped",
     "D5": "the default hook fails on a server without any time",
+    "D6": "`max_age` overrides what was to protect: the switch of a kind, the hook, an admin",
     "D7": "names are not fully quoted: another server or user than the one that is meant can be asked for",
     "D8": "the API token is in the log whenever a cycle fails",
     "D9": "the first and the second cycle overlap: servers are asked to stop twice",
@@ -99,4 +117,5 @@ DIFFERENCES = {
     "L7": "a stop that the Hub accepted is followed to its end, for ten minutes at most",
     "L8": "the end is orderly: stops under way are waited for, and the exit code is 0",
     "L9": "between listings the view is kept fresh by reports and by reading single users",
+    "L10": "what 1.x understood and 2.0 does not is understood, so that either's configuration runs",
 }
