@@ -1,9 +1,14 @@
 # Everything starts here. Each target sets up what it needs, from nothing but Python >= 3.10 and make:
-# the Python environment in .venv, the proxy (and Node, where the machine has none) in build/proxy.
+# the Python environment in .venv, the proxy (and Node, where the machine has none) in build/proxy,
+# environments with older JupyterHubs in build/hubs.
 # PIP_*, npm_config_* and proxy variables of the environment are the user's and are left alone.
 
 PYTHON ?= python3
 ARGS   ?=
+# The major version of the JupyterHub that e2e and demo run: 4, 5 or 6.
+HUB    ?= 6
+# How many e2e tests run at once. They mostly wait; what each starts must still find a core.
+AT_ONCE ?= 3
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -13,10 +18,12 @@ READY := $(VENV)/.ready
 LINT  := $(VENV)/.lint
 PROXY := build/proxy/.ready
 IDLE  := build/idle-culler/.ready
+# The environment that HUB names: the newest Hub is in .venv, an older one has its own.
+HUB_READY = $(if $(filter 6,$(HUB)),$(READY),$(if $(filter 4 5,$(HUB)),build/hubs/$(HUB)/.ready,$(error HUB=$(HUB): choose 4, 5 or 6)))
 CHP   := configurable-http-proxy@^5
 NODE_OK := node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)'
 
-.PHONY: help demo test unit component contract parity e2e docs lint bench clean
+.PHONY: help demo test unit component contract parity e2e hubs docs lint bench clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -26,15 +33,17 @@ help:
 	@echo "make test           all tests: unit, component, contract, e2e; each is a target of its own, ARGS='-k name' picks"
 	@echo "make parity         the tests beside jupyterhub-idle-culler 2.0.0, which it installs in build/idle-culler"
 	@echo "make docs           write docs/parity.md, which is made from the tests"
+	@echo "make hubs           the e2e tests on JupyterHub 4, 5 and 6, one after the other; 'make e2e HUB=4' is one of them"
 	@echo "make lint           ruff, mypy, import-linter"
 	@echo "make bench          the benchmarks, into build/bench.json"
 	@echo "make clean          remove .venv, build and every cache"
 
-demo: $(READY) $(PROXY)
-	@$(BIN)/python -m harness.demo $(if $(EXIT),--exit)
+demo: $(READY) $(PROXY) $(HUB_READY)
+	@HUBCULL_HUB=$(HUB) $(BIN)/python -m harness.demo $(if $(EXIT),--exit)
 
 test: unit component contract e2e
-	@echo "== all stages passed: unit, component, contract, e2e"
+	@$(MAKE) e2e HUB=4
+	@echo "== all stages passed: unit, component, contract, e2e on JupyterHub $(HUB) and 4"
 
 unit component contract: $(READY)
 	@echo "== $@ tests"
@@ -44,9 +53,15 @@ parity: $(READY) $(PROXY) $(IDLE)
 	@echo "== parity tests, beside jupyterhub-idle-culler"
 	@$(BIN)/python -m pytest tests/parity $(ARGS)
 
-e2e: $(READY) $(PROXY)
-	@echo "== e2e tests, on a real JupyterHub"
-	@$(BIN)/python -m pytest tests/e2e $(ARGS)
+e2e: $(READY) $(PROXY) $(HUB_READY)
+	@echo "== e2e tests, on a real JupyterHub $(HUB)"
+	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e -n $(AT_ONCE) --dist loadfile $(ARGS)
+
+# Each runs, whatever became of the one before.
+hubs:
+	@failed=; for hub in 4 5 6; do $(MAKE) e2e HUB=$$hub || failed="$$failed $$hub"; done; \
+	test -z "$$failed" || { echo "== e2e failed on JupyterHub$$failed"; exit 1; }
+	@echo "== e2e passed on JupyterHub 4, 5 and 6"
 
 # All four run, so that one round of mending is enough.
 lint: $(LINT)
@@ -83,6 +98,13 @@ $(MADE):
 $(READY): $(MADE) pyproject.toml
 	@echo "-- hubcull, JupyterHub and JupyterLab into $(VENV) (the first time takes a minute or two)"
 	@$(PIP) install -q -e '.[server-ext,hub]' --group test
+	@touch $@
+
+# The newest release of one major version, and beside it what .venv has: the same Python, hubcull and servers.
+build/hubs/%/.ready: $(MADE) pyproject.toml
+	@echo "-- JupyterHub $*, hubcull and JupyterLab into build/hubs/$* (a minute or so)"
+	@$(BIN)/python -m venv --clear --without-pip build/hubs/$*
+	@$(PIP) --python build/hubs/$*/bin/python install -q -e '.[server-ext,hub]' --group servers "jupyterhub~=$*.0"
 	@touch $@
 
 $(LINT): $(READY)

@@ -17,7 +17,8 @@ from types import FrameType
 
 import psutil
 
-from harness.calls import call, free_ports
+from harness.calls import call
+from harness.ports import free_ports
 from harness.processes import MARK, kill_marked
 from harness.waiting import wait_until
 

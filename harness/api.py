@@ -50,6 +50,10 @@ class HubAPI:
             raise HubError(f"{method} {path}: {answer.status} {answer.body[:300]!r}")
         return answer
 
+    def version(self) -> str:
+        """Return the version of the running Hub, as it says."""
+        return str(self.must("GET", "/").json()["version"])
+
     # users and tokens
 
     def create_user(self, user: str) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,15 +63,3 @@ def call(
         raise ConnectionError(f"{method} {url}: {error!r}") from error
     finally:
         connection.close()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports on loopback that the operating system says are free, all different.
-
-    Nothing keeps them free: whoever uses them must be ready to lose the race and ask again.
-    """
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]

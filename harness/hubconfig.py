@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from harness.environments import hub_bin
 from harness.processes import MARK
 
+SERVER_PORTS = 32
+"""How many ports a Hub has for its servers; they are used in turn."""
 SERVICE_SCOPES = ("list:users", "read:servers", "delete:servers", "read:users:groups")
 BENCH_SCOPES = (
     "admin:users",
@@ -37,24 +39,24 @@ class Service(str, Enum):
 class HubOptions:
     """What a test Hub is to be like.
 
-    ``service_options`` follow ``service_command`` (default: ``python -m hubcull_hub``);
-    ``service_scopes`` are what the Hub grants it. ``bin`` is the folder of the environment whose
-    JupyterHub and servers run. ``last_activity_interval`` (s) is how often the Hub asks its proxy for
-    activity, ``activity_interval`` (s) how often servers push theirs: both short, so that the Hub's
-    ``last_activity`` is as true as it can be. ``cleanup_servers`` and ``cleanup_proxy`` False leave
-    them running when the Hub stops. With ``internal_ssl`` all that the Hub, its proxy, its servers and its
-    services say to each other is encrypted, by certificates in the Hub's folder; the public side stays http.
-    ``service_scheme`` is that of the url in the service's entry, None for an entry without url.
-    ``extra_config`` is Python text at the end of the configuration.
+    ``bin`` is the folder of the environment in which the Hub, its servers and the service run.
+    ``service_options`` follow ``service_command`` (empty: ``python -m hubcull_hub`` of ``bin``);
+    ``service_scopes`` are what the Hub grants it. ``last_activity_interval`` (s) is how often the Hub
+    asks its proxy for activity, ``activity_interval`` (s) how often servers push theirs: both short, so
+    that the Hub's ``last_activity`` is as true as it can be. ``cleanup_servers`` and ``cleanup_proxy``
+    False leave them running when the Hub stops. With ``internal_ssl`` all that the Hub, its proxy, its
+    servers and its services say to each other is encrypted, by certificates in the Hub's folder; the
+    public side stays http. ``service_scheme`` is that of the url in the service's entry, None for an
+    entry without url. ``extra_config`` is Python text at the end of the configuration.
     """
 
     service: Service = Service.MANAGED
     service_options: Sequence[str] = ()
-    service_command: Sequence[str] = (sys.executable, "-m", "hubcull_hub")
+    service_command: Sequence[str] = ()
     service_scopes: Sequence[str] = SERVICE_SCOPES
     service_environment: Mapping[str, str] = field(default_factory=dict)
     spawner_environment: Mapping[str, str] = field(default_factory=dict)
-    bin: Path = Path(sys.executable).parent
+    bin: Path = field(default_factory=hub_bin)
     base_url: str = "/"
     password: str | None = None
     admins: Sequence[str] = ("admin",)
@@ -69,9 +71,9 @@ class HubOptions:
 
 @dataclass(frozen=True)
 class Place:
-    """Where one test Hub lives: its folder, its four ports on loopback, its secrets, its mark.
+    """Where one test Hub lives: its folder, its ports on loopback, its secrets, its mark.
 
-    ``proxy`` is the command of configurable-http-proxy.
+    ``servers`` are the ports for its servers, ``proxy`` is the command of configurable-http-proxy.
     """
 
     directory: Path
@@ -79,6 +81,7 @@ class Place:
     hub: int
     proxy_api: int
     service: int
+    servers: Sequence[int]
     bench_token: str
     service_token: str
     proxy_token: str
@@ -89,7 +92,9 @@ class Place:
 
 _TEMPLATE = '''\
 # Written by the harness; one test Hub.
+import itertools
 import os
+import socket
 
 c = get_config()
 c.JupyterHub.bind_url = {public_url!r}
@@ -121,10 +126,18 @@ ENVIRONMENT = {environment!r}
 NO_EXTENSION = "--ServerApp.jpserver_extensions={{'hubcull_server_ext': False}}"
 c.Spawner.args = ARGS
 c.Spawner.environment = ENVIRONMENT
+PORTS = itertools.cycle({servers!r})
+
+
+def is_free(port):
+    """Tell whether nobody listens there, such as a server that outlived a restart of this Hub."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def shape(spawner):
-    """Give this one server what its start asked for: user_options extension, args, env."""
+    """Give this one server a port, and what its start asked for: user_options extension, args, env."""
+    spawner.port = next(filter(is_free, PORTS))
     wish = spawner.user_options or {{}}
     args = [] if wish.get("extension", True) else [NO_EXTENSION]
     spawner.args = [*ARGS, *args, *wish.get("args", [])]
@@ -144,7 +157,8 @@ def service_argv(place: Place, options: HubOptions) -> list[str]:
     """Return the service's command line, its database in the Hub's folder if no other is asked for."""
     given = any(each.startswith(("--database-url", "--database_url")) for each in options.service_options)
     database = [] if given else [f"--database-url=sqlite:///{place.directory / 'hubcull.sqlite'}"]
-    return [*options.service_command, *options.service_options, *database]
+    command = options.service_command or (str(options.bin / "python"), "-m", "hubcull_hub")
+    return [*command, *options.service_options, *database]
 
 
 def hub_address(place: Place, options: HubOptions) -> str:
@@ -201,6 +215,7 @@ def render(place: Place, options: HubOptions) -> str:
         proxy_api_url=f"{'https' if options.internal_ssl else 'http'}://127.0.0.1:{place.proxy_api}",
         proxy=list(place.proxy),
         admins=set(options.admins),
+        servers=list(place.servers),
         home=str(place.directory / "home" / "{username}"),
         singleuser=str(options.bin / "jupyterhub-singleuser"),
         environment=environment,

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.calls import free_ports
-from harness.hubconfig import HubOptions, Place
+from harness.hubconfig import SERVER_PORTS, HubOptions, Place
+from harness.ports import free_ports
 from harness.processes import MARK
 
 _PROXY = Path(__file__).resolve().parent.parent / "build" / "proxy"
@@ -43,13 +43,14 @@ def proxy_command() -> list[str]:
 
 def settle(directory: Path, options: HubOptions) -> Place:
     """Return fresh ports and secrets for a Hub in this folder."""
-    public, hub, proxy_api, service = free_ports(4)
+    public, hub, proxy_api, service, *servers = free_ports(4 + SERVER_PORTS)
     return Place(
         directory=directory,
         public=public,
         hub=hub,
         proxy_api=proxy_api,
         service=service,
+        servers=servers,
         bench_token=secrets.token_hex(16),
         service_token=secrets.token_hex(16),
         proxy_token=secrets.token_hex(16),
@@ -73,7 +74,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a process of this Hub in a session of its own, its output at the end of ``log``."""
     clean = _clean_environment()
-    folders = [str(options.bin), str(Path(sys.executable).parent), clean.get("PATH", os.defpath)]
+    folders = [str(options.bin), clean.get("PATH", os.defpath)]
     with log.open("ab") as out:
         return subprocess.Popen(
             [sys.executable, "-c", _LAUNCH, *command],

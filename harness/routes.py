@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.calls import call, free_ports
+from harness.calls import call
+from harness.ports import free_ports
 from harness.waiting import wait_until
 
 

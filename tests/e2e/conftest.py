@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.environments import hub_bin, installed
 from harness.hubconfig import HubOptions
 from harness.processes import marked
 from harness.realhub import RealHub
@@ -19,6 +20,13 @@ MakeHub = Callable[..., RealHub]
 _HERE = Path(__file__).parent
 _LIMIT = 240.0
 _running: list[RealHub] = []
+
+
+def pytest_report_header() -> str:
+    """Say in what the Hub and the servers run."""
+    folder = hub_bin()
+    found = installed(folder, "jupyterhub", "jupyter_server", "jupyterlab", "hubcull")
+    return f"hub: {', '.join(' '.join(each) for each in found.items())}, in {folder.parent}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 from harness.api import age
 from harness.processes import alive
 from harness.realhub import RealHub
+from harness.situations import Browser
+from harness.waiting import wait_until
 
 
 @dataclass
@@ -122,3 +125,20 @@ class Watcher:
             life.gone = time.monotonic()
         elif model["ready"] and model["last_activity"]:
             life.activity.append(age(model["last_activity"]))
+
+
+def begin_busy_and_idle(lives: Watcher) -> int:
+    """Begin busy carla and idle ida, wait until both have reported, and return the busy kernel's pid."""
+    hub = lives.hub
+    hub.api.create_user("carla")
+    browser = Browser(hub, "carla")
+    kernel: list[str] = []
+    lives.begin("carla/", lambda: kernel.append(browser.leave_cell("import time; time.sleep(900)")))
+    lives.begin("ida/")
+    for user in ("carla", "ida"):
+        wait_until(partial(_has_reported, hub, user), 15, f"{user} has reported")
+    return browser.kernel_pid(kernel[0])
+
+
+def _has_reported(hub: RealHub, user: str) -> bool:
+    return (hub.verdict(user) or {}).get("basis") == "report"

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
+from io import StringIO
+from pathlib import Path
+from subprocess import PIPE, Popen
 
+import psutil
 import pytest
 
+from harness.environments import chosen_hub, hub_bin, installed
 from harness.hubconfig import HubOptions, Service
 from harness.launch import HubFailedError
+from harness.ports import free_ports
 from harness.processes import alive, environment, find_below, marked
 from harness.realhub import RealHub
 from harness.situations import Browser, post_report, server_token
@@ -40,6 +47,26 @@ def test_servers_are_as_asked_for(hub: RealHub) -> None:
     hub.api.stop_server("bob", "gpu")
     assert hub.api.server_model("bob", "gpu") is None
     assert not alive(pid)
+
+
+@pytest.mark.parametrize("kind", [Service.MANAGED, Service.STANDALONE])
+def test_all_that_is_tested_runs_in_the_environment_of_the_hub(make_hub: MakeHub, kind: Service) -> None:
+    """The Hub of the version asked for, a server, its kernel, the service; only the proxy is no Python."""
+    hub = make_hub(service=kind)
+    assert hub.api.version() == installed(hub_bin(), "jupyterhub")["jupyterhub"]
+    assert hub.api.version().startswith(f"{chosen_hub()}.")
+    hub.api.start_server("ada")
+    kernel = Browser(hub, "ada").leave_cell(SCRIPT)
+    named = {
+        "hub": hub.hub_pid,
+        "server": hub.api.server_pid("ada"),
+        "kernel": Browser(hub, "ada").kernel_pid(kernel),
+        "service": hub.service_pid,
+    }
+    used = {what: Path(psutil.Process(pid).cmdline()[0]).parent for what, pid in named.items()}
+    assert used == dict.fromkeys(named, hub_bin())
+    others = [each for each in marked(hub.place.mark) if each.pid not in named.values()]
+    assert [each.name() for each in others] == ["node"]
 
 
 def test_a_server_token_is_the_servers_own(hub: RealHub, ada: Browser) -> None:
@@ -101,6 +128,18 @@ def test_nothing_is_left_of_a_killed_hub(make_hub: MakeHub) -> None:
     hub.stop()
     assert not any(alive(pid) for pid in pids)
     assert any("jupyterhub-singleuser" in each for each in hub.leftovers)
+
+
+def test_no_two_processes_are_given_the_same_port() -> None:
+    """Neither while both run, nor those that nobody listens on yet."""
+    command = [sys.executable, "-c", "from harness.ports import free_ports; print(*free_ports(150)); input()"]
+    with ExitStack() as running:
+        each = [running.enter_context(Popen(command, stdin=PIPE, stdout=PIPE, text=True)) for _ in range(3)]
+        given = [port for process in each for port in (process.stdout or StringIO()).readline().split()]
+        for process in each:
+            process.communicate("\n", timeout=10)
+    assert len(given) == 450
+    assert len({*given, *map(str, free_ports(150))}) == 600
 
 
 def test_nothing_is_left_of_a_hub_that_does_not_start() -> None:
