@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.calls import free_ports
+from harness.ports import free_ports
 from tests.parity.replay import TOKEN, ReplayHub, Request
 from tests.parity.states import LAST, Model, user
 
