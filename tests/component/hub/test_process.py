@@ -81,7 +81,7 @@ class Service:
     def wait_up(self) -> bytes:
         """Wait until it answers its prefix and is no longer starting, and return the answer."""
         for _ in range(200):
-            with contextlib.suppress(OSError), urllib.request.urlopen(self.url) as answer:  # noqa: S310 - loopback
+            with contextlib.suppress(OSError), urllib.request.urlopen(self.url, timeout=5) as answer:  # noqa: S310 - loopback
                 body: bytes = answer.read()
                 if b'"starting"' not in body:
                     return body
