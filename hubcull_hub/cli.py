@@ -35,10 +35,11 @@ def main(argv: Sequence[str] | None = None, default: str | None = None) -> int:
         return commands[args[0]](args[1:], os.environ)
     if args == ["--version"]:
         return _print(__version__)
-    if default is not None or (args and args[0].startswith("--") and args[0] != "--help"):
-        return serve(args, os.environ)
-    if args in (["--help"], ["-h"]):
+    if default is None and args in (["--help"], ["-h"]):
         return _print(USAGE)
+    started_by_hub = "JUPYTERHUB_SERVICE_NAME" in os.environ  # its command may be "hubcull" and nothing else
+    if default is not None or (args[0].startswith("-") if args else started_by_hub):
+        return serve(args, os.environ)
     sys.stderr.write(USAGE)
     return 2
 
@@ -49,7 +50,7 @@ def serve(args: list[str], env: Mapping[str, str]) -> int:
     With options that can not be used it says so and returns 2. Only where the Hub started it, and checks its
     prefix, it answers there and stops nothing: exiting would take the Hub down (JupyterHub >= 5.2.1).
     """
-    from hubcull_hub import config, service  # noqa: PLC0415 - plan and explain do without aiohttp
+    from hubcull_hub import config, dialect, service  # noqa: PLC0415 - plan and explain do without aiohttp
     from hubcull_hub.database import DatabaseError  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
@@ -57,8 +58,10 @@ def serve(args: list[str], env: Mapping[str, str]) -> int:
     try:
         settings = config.load(args, env)
         logging.getLogger().setLevel(settings.log_level)
+        for note in settings.notes:
+            logging.getLogger(__name__).info("%s", note)
         asyncio.run(service.run(settings))
-    except (config.ConfigError, DatabaseError, OSError) as error:
+    except (dialect.ConfigError, DatabaseError, OSError) as error:
         return _can_not_run(str(error), args, env)
     except Exception as error:
         logging.getLogger(__name__).exception("the service failed")

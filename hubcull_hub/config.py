@@ -6,38 +6,35 @@ the command line wins. What is not understood is an error that names it, never i
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import difflib
 import math
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn
+from dataclasses import dataclass, fields, replace
 from urllib.parse import urlsplit
 
-from traitlets import Bool, TraitError, TraitType
-from traitlets import Callable as TraitCallable
-from traitlets.config.loader import Config, PyFileConfigLoader
+from traitlets import TraitError
 
+from hubcull_hub import dialect
+from hubcull_hub.advice import reports_are_off
+from hubcull_hub.arguments import bind_in, parse
+from hubcull_hub.config_file import read_file
+from hubcull_hub.dialect import ConfigError, Given, one_each, unusable
 from hubcull_hub.model import Limits, Policy
 from hubcull_hub.options import Hubcull
 
-DEFAULT_CONFIG_FILE = "hubcull_config.py"
 DEFAULT_PREFIX = "/services/hubcull/"
 DEFAULT_BIND = "127.0.0.1:10101"
-
-
-class ConfigError(Exception):
-    """Options that can not be used; the text names the key, the value and the remedy."""
+LONGEST_REQUEST = 3600.0
+"""Seconds: every call has a limit, also where JUPYTERHUB_REQUEST_TIMEOUT is 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the service runs with; nothing here changes while it runs.
 
-    ``bind`` is None for a managed service without ``url``: it opens no port. Times in seconds.
+    ``bind`` is None for a managed service without ``url``: it opens no port. ``notes`` are to be logged at
+    the start. Times in seconds.
     """
 
     policy: Policy
@@ -59,32 +56,16 @@ class Settings:
     log_level: str
     request_timeout: float
     managed: bool
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Leave the token out, for a token never appears in a log."""
-        return f"Settings(policy={self.policy}, limits={self.limits}, cull_every={self.cull_every})"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message)
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of ``serve``: one option a trait, with its help and default."""
-    parser = _Parser(
-        prog="hubcull serve",
-        description="Run the service: take reports, decide, and stop what is idle.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config", metavar="FILE", help=f"config file (default: {DEFAULT_CONFIG_FILE})")
-    for name, trait in sorted(_traits().items()):
-        if isinstance(trait, TraitCallable):
-            continue  # a config file's only; a dotted name here would be the wrong function sooner or later
-        bare = {"nargs": "?", "const": "true"} if isinstance(trait, Bool) else {}
-        text = f"{trait.help} Default: {trait.default()!r}".replace("%", "%%")
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=text, metavar="VALUE", **bare)  # type: ignore[arg-type]
-    return parser
+        """Leave secrets out, as this is logged: the token, and passwords in addresses."""
+        hidden = {"token", "database_url", "notes", "api_url", "hook"}
+        shown = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name not in hidden]
+        hook = None if self.hook is None else getattr(self.hook, "__qualname__", type(self.hook).__name__)
+        hub = urlsplit(self.api_url)
+        address = hub._replace(netloc=hub.netloc.rpartition("@")[2]).geturl()
+        return f"Settings({', '.join(shown)}, hook={hook}, api_url={address!r})"
 
 
 def load(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
@@ -94,105 +75,39 @@ def load(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
         ConfigError: when anything can not be used.
 
     """
-    given, unknown = make_parser().parse_known_args([_dashed(arg) for arg in argv])
-    if unknown:
-        raise ConfigError(_unknown_option(unknown[0]))
-    values = _from_file(given.config)
-    for name in _traits():
-        text = getattr(given, name, None)
-        if text is not None:
-            values[name] = _from_text(name, text)
+    arguments = parse(argv)
+    file = read_file(arguments.config)
+    values = {**one_each(file.given), **one_each(arguments.given)}  # the command line wins
     options = _checked(values)
-    return _settings(options, env)
+    settings = _settings(options, env)
+    notes = _notes([*file.given, *arguments.given], env, settings)
+    return replace(settings, notes=(*file.notes, *notes))
 
 
-def _traits() -> dict[str, TraitType[Any, Any]]:
-    return Hubcull.class_traits(config=True)
-
-
-def _dashed(arg: str) -> str:
-    """Take ``--cull_every=60`` for ``--cull-every=60``: both dialects are in use."""
-    if not arg.startswith("--"):
-        return arg
-    name, equals, value = arg.partition("=")
-    return name.replace("_", "-") + equals + value
-
-
-def _unknown_option(arg: str) -> str:
-    name = arg.partition("=")[0]
-    known = [f"--{trait.replace('_', '-')}" for trait in _traits()] + ["--config"]
-    return f"unknown option {name}{_suggest(name, known)}"
-
-
-def _suggest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; known are: {', '.join(sorted(known))}"
-
-
-def _from_text(name: str, text: str) -> Any:
-    trait = _traits()[name]
-    try:
-        if isinstance(trait, Bool):
-            return _to_bool(text)
-        return trait.from_string(text)
-    except (ValueError, TraitError) as error:
-        raise ConfigError(_unusable(name, text, "on the command line")) from error
-
-
-def _to_bool(text: str) -> bool:
-    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if text.lower() not in known:
-        raise ValueError(text)
-    return known[text.lower()]
-
-
-def _unusable(name: str, value: object, where: str) -> str:
-    shown = "(not shown)" if name == "database_url" else repr(value)
-    return f"{name} = {shown} {where} can not be used; give {_traits()[name].metadata['expected']}"
-
-
-def _from_file(path: str | None) -> dict[str, Any]:
-    """Read ``c.Hubcull.*`` from a config file; one that was named must be there."""
-    file = Path(path or DEFAULT_CONFIG_FILE)
-    if not _is_file(file):
-        if path is None:
-            return {}
-        raise ConfigError(f"config = {path!r}: there is no such file; name one that exists")
-    try:
-        found: Config = PyFileConfigLoader(file.name, str(file.parent.absolute())).load_config()
-    except (Exception, SystemExit) as error:  # the file is the operator's own Python
-        raise ConfigError(
-            f"config = {str(file)!r} can not be run: {type(error).__name__}: {error}"
-        ) from error
-    for section in found:
-        if section != "Hubcull":
-            hint = _suggest(section, ["Hubcull"])
-            raise ConfigError(f"c.{section} in {file} is not understood{hint}")
-    values = dict(found.get("Hubcull", {}))
-    for name in values:
-        if name not in _traits():
-            raise ConfigError(f"c.Hubcull.{name} in {file} is not an option{_suggest(name, list(_traits()))}")
-    return values
-
-
-def _is_file(file: Path) -> bool:
-    try:
-        return file.is_file()
-    except OSError:  # a name that is none
-        return False
-
-
-def _checked(values: Mapping[str, Any]) -> Hubcull:
+def _checked(values: Mapping[str, Given]) -> Hubcull:
     """Set every value on the traits, which check type and range."""
     options = Hubcull()
-    for name, value in values.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(_unusable(name, value, "in the options"))
+    for name, given in values.items():
+        if name in dialect.NO_EFFECT:
+            continue
+        wrong = unusable(name, given.value, "in the options", spelled=given.spelled if given.old else "")
+        if isinstance(given.value, float) and not math.isfinite(given.value):
+            raise ConfigError(wrong)
         try:
-            setattr(options, name, value)
+            setattr(options, name, given.value)
         except TraitError as error:
-            raise ConfigError(_unusable(name, value, "in the options")) from error
+            raise ConfigError(wrong) from error
     return options
+
+
+def _notes(given: Sequence[Given], env: Mapping[str, str], settings: Settings) -> tuple[str, ...]:
+    """Return what to say at the start: old names, a time limit that is not the one that was asked for."""
+    lines = list(dialect.notes(given))
+    asked = env.get("JUPYTERHUB_REQUEST_TIMEOUT") or "60"
+    if settings.request_timeout != float(asked):
+        limit = f"{settings.request_timeout:g} s"
+        lines.append(f"JUPYTERHUB_REQUEST_TIMEOUT={asked}: every call has a limit here, which is {limit} now")
+    return (*lines, reports_are_off(env)) if settings.bind is None else tuple(lines)
 
 
 def _settings(options: Hubcull, env: Mapping[str, str]) -> Settings:
@@ -231,7 +146,7 @@ def _settings(options: Hubcull, env: Mapping[str, str]) -> Settings:
 
 def _cull_every(options: Hubcull) -> float:
     if 0 < options.cull_every < 1:
-        raise ConfigError(_unusable("cull_every", options.cull_every, "in the options"))
+        raise ConfigError(unusable("cull_every", options.cull_every, "in the options"))
     return options.cull_every or max(1.0, options.timeout // 2)
 
 
@@ -243,7 +158,7 @@ def _api_url(value: str) -> str:
             return url
     except ValueError:
         pass
-    raise ConfigError(_unusable("url", url, "in the options or JUPYTERHUB_API_URL"))
+    raise ConfigError(unusable("url", url, "in the options or JUPYTERHUB_API_URL"))
 
 
 def _required(value: str, name: str, variable: str) -> str:
@@ -260,10 +175,10 @@ def _request_timeout(env: Mapping[str, str]) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds < math.inf:
-        where = "in the environment can not be used; give seconds, more than 0"
+    if not 0 <= seconds < math.inf:
+        where = "in the environment can not be used; give seconds"
         raise ConfigError(f"JUPYTERHUB_REQUEST_TIMEOUT = {text!r} {where}")
-    return seconds
+    return min(seconds or LONGEST_REQUEST, LONGEST_REQUEST)
 
 
 def _bind(option: str, env: Mapping[str, str], *, managed: bool) -> tuple[str, int] | None:
@@ -282,13 +197,12 @@ def _bind(option: str, env: Mapping[str, str], *, managed: bool) -> tuple[str, i
             return parts.hostname, port
     except ValueError:  # a port that is none
         pass
-    raise ConfigError(_unusable("bind", text, "in the options" if option else "in the service's url"))
+    raise ConfigError(unusable("bind", text, "in the options" if option else "in the service's url"))
 
 
 def fallback_bind(argv: Sequence[str], env: Mapping[str, str]) -> tuple[str, int] | None:
     """Return where a service with broken options listens, so that the Hub's check finds it: never raises."""
-    option = next((a.partition("=")[2] for a in map(_dashed, argv) if a.startswith("--bind=")), "")
-    for candidate in (option, ""):
+    for candidate in (bind_in(argv), ""):
         with contextlib.suppress(ConfigError, ValueError):
             bind = _bind(candidate, env, managed=True)
             if bind is None or _can_listen(bind):

@@ -106,7 +106,9 @@ class Hubcull(Configurable):
         " cost the Hub less in all.",
     ).tag(config=True, expected="a whole number, 0 or more")
     url = Unicode(
-        "", help="URL of the Hub's REST API; empty means the environment's JUPYTERHUB_API_URL."
+        "",
+        allow_none=True,
+        help="URL of the Hub's REST API; empty means the environment's JUPYTERHUB_API_URL.",
     ).tag(config=True, expected="a URL such as http://127.0.0.1:8081/hub/api")
     ssl_enabled = Bool(
         False, help="Speak TLS to the Hub with the certificates of internal_certs_location (internal_ssl)."

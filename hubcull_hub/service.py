@@ -185,7 +185,6 @@ async def _tasks(*chores: object) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _listening(app: web.Application, bind: tuple[str, int] | None) -> AsyncIterator[None]:
     if bind is None:
-        log.info("no url in the service's entry: no port is opened; servers are judged by last_activity")
         yield
         return
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE)

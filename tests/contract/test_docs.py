@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from traitlets.config import Config, Configurable
 
-from hubcull_hub.config import make_parser
+from hubcull_hub.arguments import make_parser
 from hubcull_hub.fitness import Features, judge
 from hubcull_hub.hub_answers import TokenOwner
 from hubcull_hub.model import Deferral, Reason, Result

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hubcull_hub.config import ConfigError, fallback_bind, load
+from hubcull_hub.config import fallback_bind, load
+from hubcull_hub.dialect import ConfigError
 
 ENV = {"JUPYTERHUB_API_URL": "http://127.0.0.1:8081/hub/api", "JUPYTERHUB_API_TOKEN": "secret-token"}
 MANAGED = {
@@ -64,7 +65,7 @@ def test_the_kinds_of_servers_are_switched_one_by_one() -> None:
 
 def test_the_hook_is_a_config_files_only(tmp_path: Path) -> None:
     """A function can not be written on a command line; its name would be looked up who knows where."""
-    with pytest.raises(ConfigError, match="unknown option --cull-arbiter-hook"):
+    with pytest.raises(ConfigError, match="cull_arbiter_hook is a function"):
         load(["--cull-arbiter-hook=os.getcwd"], ENV)
     (tmp_path / "hubcull_config.py").write_text("c.Hubcull.cull_arbiter_hook = lambda **_: True\n")
     hook = load([], ENV).hook
@@ -149,11 +150,22 @@ def test_a_managed_service_listens_where_the_hub_was_told() -> None:
     assert load([], MANAGED).prefix == "/jhub/services/hubcull/"
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon"])
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "soon", "abc"])
 def test_there_is_always_a_time_limit(seconds: str) -> None:
     """Every call to the Hub ends."""
     with pytest.raises(ConfigError, match="JUPYTERHUB_REQUEST_TIMEOUT"):
         load([], {**ENV, "JUPYTERHUB_REQUEST_TIMEOUT": seconds})
+
+
+@pytest.mark.parametrize(
+    ("given", "limit", "said"),
+    [("", 60, 0), ("60", 60, 0), ("1.5", 1.5, 0), ("0", 3600, 1), ("9000", 3600, 1)],
+)
+def test_no_request_waits_for_ever(given: str, limit: float, said: int) -> None:
+    """In idle-culler 0 switched the limit off; here it is the longest one, and the log says so."""
+    settings = load([], {**ENV, "JUPYTERHUB_REQUEST_TIMEOUT": given})
+    assert settings.request_timeout == limit
+    assert len(settings.notes) == said
 
 
 def test_the_port_of_a_url_without_one_is_that_of_its_scheme() -> None:
