@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
@@ -57,6 +57,27 @@ class Journal(Protocol[_Written_contra]):
         """Write what came of it."""
 
 
+class Share:
+    """A part of the slots that stops use, so that servers do not queue up behind thousands of users."""
+
+    def __init__(self, slots: asyncio.Semaphore, part: int) -> None:
+        self._slots, self._part = slots, asyncio.Semaphore(part)
+
+    async def __aenter__(self) -> None:
+        """Wait for one of the part, then for one of all."""
+        await self._part.acquire()
+        try:
+            await self._slots.acquire()
+        except BaseException:
+            self._part.release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give both back."""
+        self._slots.release()
+        self._part.release()
+
+
 class Acting(Generic[_V]):
     """Carries out verdicts with truly bounded concurrency. Times are monotonic seconds given by `now`."""
 
@@ -67,7 +88,7 @@ class Acting(Generic[_V]):
         journal: Journal[_V],
         now: Callable[[], Instant],
         *,
-        slots: asyncio.Semaphore | None,
+        slots: AbstractAsyncContextManager[None] | None,
         back_off: float,
     ) -> None:
         """Take what every verb needs.

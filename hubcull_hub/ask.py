@@ -83,6 +83,9 @@ def plan_text(answer: Answer) -> str:
         found = [server for server in answer["servers"] if server["action"] == action]
         lines.append(f"\n{title}: {len(found)}")
         lines.extend(_row(server) for server in sorted(found, key=_soonest))
+    if answer.get("delete_idle_users"):
+        lines.append(f"\nusers whose records would be deleted now: {len(answer['users'])}")
+        lines.extend(_user_row(user) for user in sorted(answer["users"], key=_soonest))
     return "\n".join(lines)
 
 
@@ -106,6 +109,12 @@ def _row(server: Answer) -> str:
     name = f"{server['user']}/{server['server']}"
     wait = f" [{server['deferred']}]" if server["deferred"] else ""
     return f"  {name:<24} {server['reason']:<16} {server['text']}{_deadline(server)}{wait}"
+
+
+def _user_row(user: Answer) -> str:
+    wait = f" [{user['deferred']}]" if user["deferred"] else ""
+    held = " (held)" if user["action"] == "hold" else ""
+    return f"  {user['user']:<24} {user['reason']:<16} {user['text']}{held}{wait}"
 
 
 def _deadline(server: Answer) -> str:

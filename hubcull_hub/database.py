@@ -34,6 +34,7 @@ from hubcull_hub.rows import (
     read_evidence,
     storable,
 )
+from hubcull_hub.users import UserVerdict
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class Database:
             rows = connection.execute(sa.select(FACTS.c.name, FACTS.c.value)).all()
         return {name: value for name, value in rows if isinstance(value, float)}
 
-    def record_decision(self, verdict: Verdict, at: datetime) -> int:
+    def record_decision(self, verdict: Verdict | UserVerdict, at: datetime) -> int:
         """Record a verdict that is about to be acted on, made ``at``; return its id."""
         row = decision_row(verdict, at)
         with self._transaction() as connection:
@@ -133,7 +134,7 @@ class Database:
             connection.execute(change.values(result=result.value, detail=storable(detail)))
 
     def recent_decisions(self, key: ServerKey, limit: int = 10) -> list[Decision]:
-        """Return the newest decisions about a server, newest first."""
+        """Return the newest decisions about a server, newest first; a default server's with its user's."""
         of_server = (DECISIONS.c.user == key.user) & (DECISIONS.c.server == key.server)
         query = sa.select(DECISIONS).where(of_server).order_by(DECISIONS.c.id.desc()).limit(limit)
         with self._transaction() as connection:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from hubcull_hub.acting import Acting, Journal
+from hubcull_hub.acting import Acting, Journal, Share
 from hubcull_hub.hub_answers import HubError, StopAnswer
 from hubcull_hub.model import (
     Action,
@@ -78,10 +78,15 @@ class Executor(Acting[Verdict]):
             sleep: waits between two looks at a slow stop.
 
         """
-        self.slots = asyncio.Semaphore(concurrency) if concurrency else None
-        super().__init__(journal, now, slots=self.slots, back_off=back_off)
+        slots = asyncio.Semaphore(concurrency) if concurrency else None
+        super().__init__(journal, now, slots=slots, back_off=back_off)
+        self._shared, self._concurrency = slots, concurrency
         self._hub, self._confirm, self._sleep = hub, confirm, sleep
         self._limits = limits or Limits()
+
+    def share(self) -> Share | None:
+        """Return half of the slots, for another verb; None where nothing is bounded."""
+        return None if self._shared is None else Share(self._shared, max(1, self._concurrency // 2))
 
     def waiting(self, verdicts: Iterable[Verdict]) -> dict[ServerKey, Deferral]:
         """Return the servers whose stop must not be begun now, and why, given all verdicts."""

@@ -17,6 +17,8 @@ class Features:
     """What the operator turned on, as far as it needs scopes."""
 
     dry_run: bool = False
+    users: bool = False
+    users_by_age: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Problem:
     text: str
     lists_nothing: bool = False
     stops_nothing: bool = True
+    deletes_nobody: bool = True
 
 
 class Owner(Protocol):
@@ -68,7 +71,30 @@ def judge(version: str, owner: TokenOwner | None, features: Features) -> list[Pr
                 " c.JupyterHub.load_roles. Nothing is stopped"
             )
             problems.append(Problem(text, lists_nothing=scope != "delete:servers"))
-    return problems
+    return [*problems, *_about_users(owner.scopes, features)] if features.users else problems
+
+
+def _about_users(scopes: frozenset[str], features: Features) -> list[Problem]:
+    """Name what deleting users lacks; servers are culled without it."""
+    needs = {"read:users:activity": "knowing who is inactive"}
+    if features.users_by_age:
+        needs["read:users"] = "knowing how old the records of users are (max_age)"
+    if not features.dry_run:
+        needs["delete:users"] = "deleting users"
+    nobody = "No user is deleted; servers are culled all the same"
+    texts = [
+        f"scope {scope} is missing, needed for {feature} (delete_idle_users): add it to the service's role in"
+        f" c.JupyterHub.load_roles. {nobody}"
+        for scope, feature in needs.items()
+        if not _has(scopes, scope)
+    ]
+    held = [scope for scope in scopes if scope.partition("!")[0] == "read:servers"]
+    if held and all("!server=" in scope for scope in held):
+        texts.append(
+            "scope read:servers is held for single servers only, so that others of the same user are not seen"
+            f" (delete_idle_users): filter it by user or group. {nobody}"
+        )
+    return [Problem(text, stops_nothing=False) for text in texts]
 
 
 def _too_old(version: str) -> list[Problem]:

@@ -25,6 +25,7 @@ from enum import Enum
 from typing import Any
 
 from hubcull_hub.model import ServerKey, ServerState
+from hubcull_hub.users import UserState
 
 _LONGEST_MESSAGE = 500
 
@@ -177,6 +178,38 @@ def user_of(item: Any, *, whole: bool = False) -> tuple[str, list[ServerState]]:
         for server, model in models.items()
         if model.get("stopped") is not True
     ]
+
+
+def user_state_of(item: Any) -> UserState:
+    """Return a user's record; what our scopes do not show is None in it. Raises HubAnswerError."""
+    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+        raise HubAnswerError(200, "a user without a name")
+    admin = item.get("admin")
+    return UserState(
+        name=item["name"],
+        created=read_time(item.get("created")),
+        last_activity=read_time(item.get("last_activity")),
+        servers=_active_of(item),
+        admin=admin if isinstance(admin, bool) else None,
+        readable=all(_is_readable(item, name) for name in ("created", "last_activity")),
+    )
+
+
+def _active_of(item: dict[str, Any]) -> frozenset[str] | None:
+    """Return the names of a user's active servers, None where they are not shown or can not be read.
+
+    ``server`` and ``pending`` speak of the default server, and are shown by another scope.
+    """
+    servers = item.get("servers")
+    if not isinstance(servers, dict):
+        return None
+    default = {""} if item.get("server") or item.get("pending") else set()
+    there = {
+        name
+        for name, model in servers.items()
+        if not isinstance(model, dict) or model.get("stopped") is not True
+    }
+    return frozenset(there | default)
 
 
 def token_owner_of(answer: Any) -> TokenOwner:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import AsyncIterator, Callable, Container
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace, TracebackType
@@ -41,9 +41,11 @@ from hubcull_hub.hub_answers import (
     parse,
     token_owner_of,
     user_of,
+    user_state_of,
 )
 from hubcull_hub.model import ServerKey, ServerState
 from hubcull_hub.tls import HubTls, fault_of, remedy_of
+from hubcull_hub.users import UserState
 
 _PAGED = "application/jupyterhub-pagination+json"
 
@@ -138,20 +140,45 @@ class HubApi:
         """
         seen: dict[str, list[ServerState]] = {}
         hidden: MissingScopeError | None = None
-        offset: int | None = 0
-        while offset is not None:
-            limit = f"&limit={self._page_size}" if self._page_size else ""
-            page = await self._get("list", f"/users?state=ready{limit}&offset={offset}", accept=_PAGED)
-            for item in items_of(page):
+        async for items in self._pages("list", "state=ready"):
+            for item in items:
                 try:
                     name, states = user_of(item, whole=self._whole)
                     seen[name] = states
                 except MissingScopeError as error:
                     hidden = error
-            offset = next_offset(page, offset)
         if hidden is not None and not seen:
             raise hidden
         return [state for states in seen.values() for state in states]
+
+    async def pages_of_users(self, *, longest_inactive_first: bool) -> AsyncIterator[list[UserState]]:
+        """Yield the users without an active server, page by page; a reader may stop early. Raises HubError.
+
+        In order of ``last_activity``, those without any first, if so asked (since JupyterHub 5.0; older ones
+        ignore it). Offsets shift when users come and go meanwhile: absence proves nothing.
+        """
+        order = "&sort=last_activity" if longest_inactive_first else ""
+        async for items in self._pages("list-users", f"state=inactive{order}"):
+            yield [user_state_of(item) for item in items]
+
+    async def read_account(self, name: str) -> UserState | None:
+        """Return a user as the Hub shows them now, None where it does not know them. Raises HubError."""
+        answer = await self._get("account", f"/users/{quote(name, safe='')}", absent={404})
+        return None if answer is None else user_state_of(answer)
+
+    async def delete_user(self, name: str) -> bool:
+        """Delete a user; False where the Hub does not know them, or not for us (404). Raises HubError.
+
+        The Hub first stops the user's default server if one runs. It answers 204; no release up to 6.1
+        answers 202, which raises HubAnswerError like any other status. After HubTimeoutError or
+        HubUnreachableError the user may be deleted: read them again.
+        """
+        status, body = await self._send("delete-user", "DELETE", f"/users/{quote(name, safe='')}")
+        if status in (200, 202):
+            raise HubAnswerError(status, "the Hub answers the deletion of a user with 204")
+        if status != 204:
+            parse(status, body, allowed={404})
+        return status == 204
 
     async def read_user(self, name: str) -> list[ServerState]:
         """Return the user's running and pending servers; none for an unknown user. Raises HubError."""
@@ -180,6 +207,15 @@ class HubApi:
         if status not in _STOP_ANSWERS or status == 404:
             parse(status, body, allowed={404})
         return _STOP_ANSWERS[status]
+
+    async def _pages(self, kind: str, query: str) -> AsyncIterator[list[Any]]:
+        """Yield the items of each page of users, one request a page."""
+        offset: int | None = 0
+        limit = f"&limit={self._page_size}" if self._page_size else ""
+        while offset is not None:
+            page = await self._get(kind, f"/users?{query}{limit}&offset={offset}", accept=_PAGED)
+            yield items_of(page)
+            offset = next_offset(page, offset)
 
     async def _get(
         self,
@@ -273,7 +309,7 @@ def _stop_only_once() -> TraceConfig:
     async def connect(_: ClientSession, context: SimpleNamespace, __: Any) -> None:
         context.attempts += 1
         if context.method == "DELETE" and context.attempts > 1:
-            raise HubUnreachableError("the connection broke while the stop was under way; not sent again")
+            raise HubUnreachableError("the connection broke while it was under way; not sent again")
 
     trace = TraceConfig()
     trace.on_request_start.append(begin)

@@ -21,6 +21,7 @@ from hubcull_hub.model import (
 )
 from hubcull_hub.plan import plan
 from hubcull_hub.report import CycleReport, summary
+from hubcull_hub.roster import Roster
 from hubcull_hub.sight import Sight
 from hubcull_hub.store import Store
 
@@ -55,6 +56,8 @@ class Loop:
         self._hub, self._store, self._sight, self._executor = hub, store, sight, executor
         self._judge, self._features, self._limits = judge, features, limits
         self._cull_every = cull_every
+        self.roster: Roster | None = None
+        """Who is due of the users, set before the first cycle; None where users are left alone."""
         self._listed: float | None = None
         self._since: float | None = None
         self._number = 0
@@ -75,6 +78,7 @@ class Loop:
         verdicts = await self._judge.rule_all(servers, self._see(now), now)
         planned = plan(verdicts, self._limits, self._executor.waiting(verdicts))
         self._executor.start(planned)
+        users = None if self.roster is None else await self.roster.run_cycle(now)
         self._number += 1
         self.last = report = CycleReport(
             number=self._number,
@@ -85,7 +89,8 @@ class Loop:
             reporting=sum(v.basis is Basis.REPORT for v in verdicts),
             without_extension=sum(v.basis is Basis.HUB for v in verdicts),
             listed_now=listed,
-            problems=self._problems,
+            problems=self._problems + (() if users is None else users.problems),
+            users=users,
         )
         log.info("%s", summary(report))
         return report
@@ -124,6 +129,8 @@ class Loop:
             self._say(tuple(p.text for p in problems))
             fatal = [p.text for p in problems if p.stops_nothing]
             self._sight.unfit = "; ".join(fatal) or None
+            if self.roster is not None:
+                self.roster.judge.unfit = "; ".join(p.text for p in problems if p.deletes_nobody) or None
             if not any(p.lists_nothing for p in problems):
                 self._store.replace_servers(await self._hub.list_servers(), now, self._sight.heard)
             self._listed = now.mono

@@ -63,7 +63,8 @@ class Hubcull(Configurable):
         0,
         min=0,
         max=1_000_000,
-        help="How many stops one cycle may begin at most; 0 means no limit. The rest waits.",
+        help="How many stops one cycle may begin at most, and how many deletions of users; 0 means no limit."
+        " The rest waits.",
     ).tag(config=True, expected="a whole number, 0 or more")
     cull_default_servers = Bool(True, help="Cull default servers; max_age does not override a false.").tag(
         config=True, expected="true or false"

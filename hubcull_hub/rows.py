@@ -14,7 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hubcull_hub.model import Clock, Fact, Received, ServerKey, Signal, SourceFault, Verdict
+from hubcull_hub.model import Basis, Clock, Fact, Received, ServerKey, Signal, SourceFault, Verdict
+from hubcull_hub.users import UserReason, UserVerdict
 
 UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
@@ -108,18 +109,24 @@ def _signal_from_json(data: Mapping[str, Any]) -> Fact:
     return Fact(**{**known, "clock": Clock(known["clock"]).value})
 
 
-def decision_row(verdict: Verdict, at: datetime) -> dict[str, Any]:
-    """Return the row of a decision made at that time, its result still open."""
+def decision_row(verdict: Verdict | UserVerdict, at: datetime) -> dict[str, Any]:
+    """Return the row of a decision made at that time, its result still open.
+
+    One about a user has the action ``delete``, no server, and their ``created`` in place of ``started``.
+    """
+    if isinstance(verdict, UserVerdict):
+        basis = Basis.HUB if verdict.reason is UserReason.INACTIVE else Basis.NONE
+        whom = {"user": verdict.key, "server": "", "started": verdict.created, "basis": basis.value}
+    else:
+        key, basis = verdict.key, verdict.basis
+        whom = {"user": key.user, "server": key.server, "started": verdict.started, "basis": basis.value}
     return {
+        **whom,
         "at_utc": at,
-        "user": verdict.key.user,
-        "server": verdict.key.server,
-        "started": verdict.started,
         "action": verdict.action.value,
         "reason": verdict.reason.value,
         "text": storable(verdict.text),
         "rule": storable(verdict.rule),
-        "basis": verdict.basis.value,
         "deadline": verdict.deadline,
         "idle": verdict.idle,
         "detail": "",

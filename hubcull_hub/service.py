@@ -9,13 +9,16 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 from aiohttp import web
 
 from hubcull_hub import __version__, clock
+from hubcull_hub.acting import Acting
 from hubcull_hub.config import Settings
 from hubcull_hub.confirm import make_confirm
 from hubcull_hub.database import Database
+from hubcull_hub.deleter import Deleter
 from hubcull_hub.directory import FIRST_PAUSE, Directory
 from hubcull_hub.executor import Executor
 from hubcull_hub.fitness import Features
@@ -26,8 +29,10 @@ from hubcull_hub.ingest import Ingest
 from hubcull_hub.judge import Judge
 from hubcull_hub.loop import Loop
 from hubcull_hub.policy import report_interval
+from hubcull_hub.roster import Roster, UserJudge, make_confirm_user
 from hubcull_hub.sight import Sight
 from hubcull_hub.store import FLUSH_EVERY, Store
+from hubcull_hub.users import UserPolicy, announcement
 from hubcull_hub.web.app import make_app, make_broken_app
 from hubcull_hub.web.context import Context, Holder
 
@@ -38,6 +43,9 @@ DRAIN = 8.0
 
 CLOSE = 2.0
 """Seconds for requests under way to be answered at a shutdown."""
+
+Workers = tuple[Acting[Any], ...]
+"""Who carries out what was decided: stops, and deletions of users."""
 
 PARENT_EVERY = 1.0
 """Seconds between two looks at the parent process."""
@@ -63,10 +71,11 @@ async def run(settings: Settings) -> None:
     async with _listening(make_app(holder, settings.prefix), settings.bind):
         database = await asyncio.to_thread(Database.open, settings.database_url)
         try:
-            async with _service(settings, database) as (context, executor):
+            async with _service(settings, database) as (context, workers):
                 holder.context = context
-                await _work(settings, context, executor, parent)
-                executor.begin_nothing_more()
+                await _work(settings, context, workers, parent)
+                for worker in workers:
+                    worker.begin_nothing_more()
         finally:
             await asyncio.to_thread(database.close)
 
@@ -81,7 +90,7 @@ async def run_broken(error: str, bind: tuple[str, int], every: float = 60.0) -> 
 
 
 @contextlib.asynccontextmanager
-async def _service(settings: Settings, database: Database) -> AsyncIterator[tuple[Context, Executor]]:
+async def _service(settings: Settings, database: Database) -> AsyncIterator[tuple[Context, Workers]]:
     """Build the rooms from the inside out, and close them the other way round."""
     store = Store(database)
     sight = Sight(clock.now(), heard=await store.load())
@@ -96,18 +105,25 @@ async def _service(settings: Settings, database: Database) -> AsyncIterator[tupl
         on_silence=lambda: sight.hub_silent(clock.now()),
     ) as hub:
         book, judge = TokenBook(hub), Judge(settings.policy, _hook(settings))
-        context, executor = _rooms(settings, hub, store, sight, book, judge)
+        context, workers = _rooms(settings, hub, store, sight, book, judge)
         try:
-            yield context, executor
+            yield context, workers
         finally:
-            executor.begin_nothing_more()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(executor.drain(), DRAIN)
-            await executor.close()
+            await _wind_down(workers)
             await book.close()
             judge.close()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(store.flush(sight.heard), DRAIN)
+
+
+async def _wind_down(workers: Workers) -> None:
+    """Let what is under way come to its end, within `DRAIN`; nothing more begins."""
+    for worker in workers:
+        worker.begin_nothing_more()
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(asyncio.gather(*(worker.drain() for worker in workers)), DRAIN)
+    for worker in workers:
+        await worker.close()
 
 
 def _hook(settings: Settings) -> Hook | None:
@@ -127,7 +143,7 @@ def _hook(settings: Settings) -> Hook | None:
 
 def _rooms(
     settings: Settings, hub: HubApi, store: Store, sight: Sight, book: TokenBook, judge: Judge
-) -> tuple[Context, Executor]:
+) -> tuple[Context, Workers]:
     """Put together what decides and stops, and what takes reports."""
     policy, limits = settings.policy, settings.limits
     confirm = make_confirm(hub, store, sight, judge, clock.now)
@@ -140,9 +156,19 @@ def _rooms(
         limits=limits,
         back_off=settings.cull_every,
     )
-    features = Features(dry_run=limits.dry_run)
+    roster, deleter = _users(settings, hub, store, sight, executor)
     every = settings.cull_every
-    loop = Loop(hub, store, sight, executor, judge, features=features, limits=limits, cull_every=every)
+    loop = Loop(
+        hub,
+        store,
+        sight,
+        executor,
+        judge,
+        features=Features(limits.dry_run, users=roster is not None, users_by_age=bool(policy.max_age)),
+        limits=limits,
+        cull_every=every,
+    )
+    loop.roster = roster
     pause = min(FIRST_PAUSE, report_interval(policy))
     directory = Directory(hub, store, sight, clock.now, pause)
     ingest = Ingest(book, directory, store, sight, policy, clock.now, judge.awaits_check)
@@ -156,10 +182,31 @@ def _rooms(
         cull_every=every,
         dry_run=limits.dry_run,
     )
-    return context, executor
+    return context, (executor,) if deleter is None else (executor, deleter)
 
 
-async def _work(settings: Settings, context: Context, executor: Executor, parent: int) -> None:
+def _users(
+    settings: Settings, hub: HubApi, store: Store, sight: Sight, executor: Executor
+) -> tuple[Roster, Deleter] | tuple[None, None]:
+    """Put together what deletes users, if that is wanted, and say in plain words that it is."""
+    if not settings.delete_idle_users:
+        return None, None
+    policy, limits = UserPolicy(settings.policy, admins=settings.cull_admin_users), settings.limits
+    log.warning("%s", announcement(policy, dry_run=limits.dry_run))
+    judge, every = UserJudge(store, sight, policy), settings.cull_every
+    deleter = Deleter(
+        hub,
+        store,
+        make_confirm_user(hub, sight, judge, clock.now),
+        clock.now,
+        slots=executor.share(),
+        dry_run=limits.dry_run,
+        back_off=every,
+    )
+    return Roster(hub, sight, judge, deleter, budget=limits.stops, cull_every=every), deleter
+
+
+async def _work(settings: Settings, context: Context, workers: Workers, parent: int) -> None:
     """Run the cycles and the small chores until something asks for the end."""
     log.info("hubcull %s: %s", __version__, settings)
     stop = _stop_event()
@@ -168,7 +215,7 @@ async def _work(settings: Settings, context: Context, executor: Executor, parent
         chores.append(_watch_parent(stop, parent))
     async with _tasks(*chores):
         await stop.wait()
-    log.info("stopping; %s", "waiting for stops under way" if executor.waiting(()) else "nothing under way")
+    log.info("stopping; %s is under way", "something" if any(w.busy for w in workers) else "nothing")
 
 
 @contextlib.asynccontextmanager

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from hubcull_hub.database import Database, DatabaseError
 from hubcull_hub.model import (
@@ -24,6 +25,7 @@ from hubcull_hub.model import (
     Watch,
 )
 from hubcull_hub.rows import Decision
+from hubcull_hub.users import UserOutcome, UserVerdict
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,14 @@ Three of the longest intervals: whoever keeps reporting like that is back before
 """
 
 HEARD = "heard"
+
+
+class KnownOfUser(NamedTuple):
+    """How many servers of a user are there, their newest reports, and whether they can be believed."""
+
+    servers: int
+    reports: tuple[Received, ...]
+    doubt: Reason | None
 
 
 class Store:
@@ -160,6 +170,21 @@ class Store:
             doubt=self._doubt(key, now) if self._doubts else None,
         )
 
+    def of_users(self, names: Iterable[str], now: Instant) -> dict[str, KnownOfUser]:
+        """Return what we know of these users, in one pass over all servers."""
+        servers: dict[str, int] = dict.fromkeys(names, 0)
+        reports: dict[str, list[Received]] = {name: [] for name in servers}
+        for key in self._servers:
+            if key.user in servers:
+                servers[key.user] += 1
+        for key, report in self._reports.items():
+            if key.user in reports:
+                reports[key.user].append(report)
+        return {
+            name: KnownOfUser(servers[name], tuple(reports[name]), self._doubt(ServerKey(name, ""), now))
+            for name in servers
+        }
+
     # -- the database ----------------------------------------------------------------------------
 
     async def flush(self, heard: float) -> None:
@@ -178,16 +203,16 @@ class Store:
                 raise
             log.error("evidence is not on disk yet, trying again: %s", error)
 
-    async def record(self, verdict: Verdict, now: Instant) -> int:
-        """Write a decision to stop before it is acted on, and return its number.
+    async def record(self, verdict: Verdict | UserVerdict, now: Instant) -> int:
+        """Write a decision before it is acted on, and return its number.
 
         Raises:
-            DatabaseError: when it can not be written; the stop must not go on then.
+            DatabaseError: when it can not be written; it must not be acted on then.
 
         """
         return await asyncio.to_thread(self._database.record_decision, verdict, now.utc)
 
-    async def record_outcome(self, number: int, outcome: Outcome) -> None:
+    async def record_outcome(self, number: int, outcome: Outcome | UserOutcome) -> None:
         """Write what came of a decision; a fault is logged, for what is done is done."""
         try:
             await asyncio.to_thread(self._database.record_result, number, outcome.result, outcome.detail)

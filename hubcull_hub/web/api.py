@@ -12,7 +12,7 @@ from hubcull_hub import __version__
 from hubcull_hub.database import DatabaseError
 from hubcull_hub.hub_answers import HubError, TokenOwner
 from hubcull_hub.ingest import Refused
-from hubcull_hub.model import ServerKey
+from hubcull_hub.model import Instant, ServerKey
 from hubcull_hub.web import views
 from hubcull_hub.web.context import HOLDER, LARGEST_BODY, Context
 from hubcull_server_ext import wire
@@ -132,7 +132,23 @@ def _all(context: Context, only: str | None) -> dict[str, Any]:
         dry_run=context.dry_run,
         problems=context.problems(),
         servers=servers,
+        delete_idle_users=context.loop.roster is not None,
+        users=_users(context, now, only),
     )
+
+
+def _users(context: Context, now: Instant, only: str | None) -> list[dict[str, Any]]:
+    """Return the users who are due, or would be; none where users are left alone."""
+    roster, last = context.loop.roster, context.loop.last
+    if roster is None:
+        return []
+    report = None if last is None else last.users
+    deferred = {} if report is None else {v.key: why for v, why in report.plan.deferred}
+    return [
+        views.user(verdict, now, deferred.get(verdict.key))
+        for verdict in roster.verdicts(now)
+        if only is None or verdict.key == only
+    ]
 
 
 async def _one(context: Context, key: ServerKey) -> dict[str, Any]:

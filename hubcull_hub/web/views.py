@@ -11,6 +11,7 @@ from hubcull_hub.model import Deferral, Evidence, Fact, Instant, ServerKey, Sign
 from hubcull_hub.policy import seconds_since
 from hubcull_hub.report import CycleReport
 from hubcull_hub.rows import Decision
+from hubcull_hub.users import UserVerdict
 from hubcull_server_ext.wire import SCHEMA, SERVICE
 
 
@@ -44,6 +45,23 @@ def server(verdict: Verdict, evidence: Evidence, now: Instant, deferred: Deferra
         "started": stamp(verdict.started),
         "last_activity": stamp(evidence.server.last_activity),
         "last_report_ago": None if report is None else seconds_since(report, now),
+    }
+
+
+def user(verdict: UserVerdict, now: Instant, deferred: Deferral | None) -> dict[str, Any]:
+    """Return one user who is due. Durations in seconds."""
+    deadline = verdict.deadline
+    return {
+        "user": verdict.key,
+        "action": verdict.action.value,
+        "reason": verdict.reason.value,
+        "text": verdict.text,
+        "rule": verdict.rule,
+        "deadline": stamp(deadline),
+        "deadline_in": None if deadline is None else (deadline - now.utc).total_seconds(),
+        "idle": verdict.idle,
+        "created": stamp(verdict.created),
+        "deferred": None if deferred is None else deferred.value,
     }
 
 

@@ -35,6 +35,7 @@ from aiohttp.test_utils import TestServer
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=timezone.utc)
 ALL_SCOPES = ("list:users", "read:servers", "delete:servers", "read:users:groups")
+USER_SCOPES = (*ALL_SCOPES, "read:users", "read:users:activity", "delete:users")
 _PAGED = "application/jupyterhub-pagination+json"
 _MAX_LIMIT, _DEFAULT_LIMIT = 200, 50
 
@@ -83,6 +84,8 @@ class FakeUser:
 
     groups: list[str] = field(default_factory=list)
     admin: bool = False
+    created: datetime | str | None = LONG_AGO
+    last_activity: datetime | str | None = LONG_AGO
     servers: dict[str, FakeServer] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
 
@@ -130,6 +133,8 @@ class FakeHub:
         self.peak: Counter[str] = Counter()
         """Most requests at once, by method."""
         self.on_request: Callable[[Seen], Awaitable[None] | None] | None = None
+        self.clock: Callable[[], datetime] | None = None
+        """If set, a stop is activity of its user at this time, as it is at the Hub."""
         self._open: Counter[str] = Counter()
         self._faults: list[tuple[str, str, Fault, list[None]]] = []
         self._stops: dict[tuple[str, str], _Stops] = {}
@@ -137,10 +142,19 @@ class FakeHub:
 
     # -- the world ----------------------------------------------------------------------------------
 
-    def add_user(self, user: str, *, groups: Iterable[str] = (), admin: bool = False) -> FakeUser:
+    def add_user(
+        self,
+        user: str,
+        *,
+        groups: Iterable[str] = (),
+        admin: bool = False,
+        created: datetime | str | None = LONG_AGO,
+        last_activity: datetime | str | None = LONG_AGO,
+    ) -> FakeUser:
         """Add a user without servers, or change one."""
         entry = self.users.setdefault(user, FakeUser())
         entry.groups, entry.admin = list(groups), admin
+        entry.created, entry.last_activity = created, last_activity
         return entry
 
     def add_server(
@@ -262,6 +276,8 @@ class FakeHub:
             return web.json_response(caller)
         if parts[0] != "users":
             return _refusal(404, "Not Found")
+        if seen.method == "DELETE" and len(parts) == 2:
+            return self._delete(caller, parts[1])
         if seen.method == "DELETE" and len(parts) >= 3:
             return await self._stop(caller, parts[1], parts[3] if len(parts) > 3 else "")
         if seen.method != "GET" or len(parts) > 2:
@@ -276,8 +292,12 @@ class FakeHub:
             return _lacks("list:users")
         state = seen.query.get("state")
         names = [
-            name for name, user in self.users.items() if user.servers or state not in ("ready", "active")
+            name
+            for name, user in self.users.items()
+            if state is None or bool(user.servers) is (state in ("ready", "active"))
         ]
+        if seen.query.get("sort") == "last_activity" and int(self.version.partition(".")[0]) >= 5:
+            names.sort(key=lambda name: _timestamp(self.users[name].last_activity) or "")
         paged = seen.accept == _PAGED
         limit = int(seen.query.get("limit", _DEFAULT_LIMIT if paged else _MAX_LIMIT))
         limit = max(1, min(limit, _MAX_LIMIT))
@@ -307,6 +327,13 @@ class FakeHub:
         model: dict[str, Any] = {"kind": "user", "name": name}
         if _may(caller, "list:users"):
             model["admin"] = user.admin
+        if _may(caller, "read:users:activity"):
+            model["last_activity"] = _timestamp(user.last_activity)
+        if _may(caller, "read:users"):
+            default = user.servers.get("")
+            model["created"] = _timestamp(user.created)
+            model["server"] = f"/user/{name}/" if default is not None and default.ready else None
+            model["pending"] = None if default is None else default.pending
         if _may(caller, "read:users:groups"):
             model["groups"] = user.groups
         if _may(caller, "read:servers"):
@@ -314,6 +341,23 @@ class FakeHub:
                 server: _server(name, server, entry) for server, entry in user.servers.items()
             }
         return model
+
+    def _delete(self, caller: dict[str, Any], name: str) -> web.Response:
+        """Delete a user as the Hub does: a ready default server is stopped first, others are in the way."""
+        if not _may(caller, "delete:users"):
+            return _lacks("delete:users")
+        user = self.users.get(name)
+        if user is None:
+            return _refusal(404, "Not Found")
+        default = user.servers.get("")
+        if default is not None and default.pending == "stop":
+            return _refusal(400, f"{name}'s server is in the process of stopping, please wait.")
+        if default is not None and default.ready:
+            del user.servers[""]
+        if user.servers:
+            return _refusal(500, "Internal Server Error")
+        del self.users[name]
+        return web.Response(status=204)
 
     async def _stop(self, caller: dict[str, Any], name: str, server: str) -> web.Response:
         if not _may(caller, "delete:servers"):
@@ -329,7 +373,7 @@ class FakeHub:
         script = self._stops.get((name, server), _Stops([204], None))
         answer = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
         if answer in (204, 404):
-            del user.servers[server]
+            self._forget(user, server)
         if answer == 202:
             entry.pending, entry.ready = "stop", False
             if script.takes is not None:
@@ -341,7 +385,12 @@ class FakeHub:
     async def _finish(self, user: FakeUser, server: str, entry: FakeServer, takes: float) -> None:
         await asyncio.sleep(takes)
         if user.servers.get(server) is entry:
-            del user.servers[server]
+            self._forget(user, server)
+
+    def _forget(self, user: FakeUser, server: str) -> None:
+        del user.servers[server]
+        if self.clock is not None:
+            user.last_activity = self.clock()
 
 
 def _server(user: str, name: str, entry: FakeServer) -> dict[str, Any]:

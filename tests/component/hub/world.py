@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from hubcull_hub.confirm import make_confirm
 from hubcull_hub.database import Database
+from hubcull_hub.deleter import Deleter
 from hubcull_hub.directory import Directory
 from hubcull_hub.executor import Executor
 from hubcull_hub.fitness import Features
@@ -26,12 +27,14 @@ from hubcull_hub.judge import Judge
 from hubcull_hub.loop import Loop
 from hubcull_hub.model import Instant, Limits, Outcome, Policy, ServerKey, Verdict
 from hubcull_hub.report import CycleReport
+from hubcull_hub.roster import Roster, UserJudge, make_confirm_user
 from hubcull_hub.sight import Sight
 from hubcull_hub.store import Store
+from hubcull_hub.users import UserOutcome, UserPolicy
 from hubcull_hub.web.app import make_app
 from hubcull_hub.web.context import Context, Holder
 from hubcull_server_ext import wire
-from tests.component.hub.fake_hub import FakeHub, server_token
+from tests.component.hub.fake_hub import USER_SCOPES, FakeHub, server_token, service_token
 
 BEGIN = datetime(2026, 5, 1, 12, 0, tzinfo=timezone.utc)
 PREFIX = "/services/hubcull/"
@@ -45,6 +48,9 @@ class World:
         self.hub = FakeHub()
         self.now = Instant(BEGIN, 1000.0)
         self.hook: Hook | None = None
+        self.users: UserPolicy | None = None
+        self.roster: Roster | None = None
+        self.user_outcomes: list[UserOutcome] = []
         self.outcomes: list[Outcome] = []
         self.sequences: dict[str, int] = {}
 
@@ -79,15 +85,34 @@ class World:
             self.sight,
             self.executor,
             judge,
-            features=Features(self.limits.dry_run),
+            features=Features(
+                self.limits.dry_run, self.users is not None, users_by_age=bool(self.policy.max_age)
+            ),
             limits=self.limits,
             cull_every=1.0,
         )
+        if self.users is not None:
+            self._build_users(api, self.users)
         self.book = TokenBook(api)
         directory = Directory(api, self.store, self.sight, lambda: self.now)
         self.ingest = Ingest(
             self.book, directory, self.store, self.sight, self.policy, lambda: self.now, judge.awaits_check
         )
+
+    def _build_users(self, api: HubApi, policy: UserPolicy) -> None:
+        judge = UserJudge(self.store, self.sight, policy)
+        confirm = make_confirm_user(api, self.sight, judge, lambda: self.now)
+        self.deleter = Deleter(
+            api,
+            self.store,
+            confirm,
+            lambda: self.now,
+            slots=self.executor.share(),
+            dry_run=self.limits.dry_run,
+        )
+        budget = self.limits.stops
+        roster = Roster(api, self.sight, judge, self.deleter, budget=budget, cull_every=1.0)
+        self.loop.roster = self.roster = roster
 
     async def _sleep(self, seconds: float) -> None:
         self.later(seconds)
@@ -98,6 +123,9 @@ class World:
         report = await self.loop.run_cycle(self.now)
         await self.executor.drain()
         self.outcomes.extend(self.executor._outcomes)
+        if self.roster is not None:
+            await self.deleter.drain()
+            self.user_outcomes.extend(self.deleter._outcomes)
         return report
 
     def add(self, user: str, server: str = "", *, started_ago: float = 36_000, idle: float = 36_000) -> str:
@@ -173,6 +201,7 @@ async def world(
     servers: Iterable[str] = (),
     hook: Callable[..., object] | None = None,
     hook_time_limit: float = 5.0,
+    users: UserPolicy | None = None,
 ) -> AsyncIterator[World]:
     """Build a world that has been up for `warm` seconds, with idle servers of these users.
 
@@ -180,6 +209,10 @@ async def world(
     """
     database = Database.open("sqlite://")
     made = World(policy or Policy(timeout=600), limits or Limits(), database)
+    made.hub.clock = lambda: made.now.utc
+    if users is not None:
+        made.users = users
+        made.hub.tokens[made.hub.token] = service_token(scopes=USER_SCOPES)
     if hook is not None:
         made.hook = Hook(hook, limit=made.policy.timeout, time_limit=hook_time_limit)
     try:
@@ -201,6 +234,8 @@ async def world(
                 made.add(user)
             yield made
             await made.executor.close()
+            if made.roster is not None:
+                await made.deleter.close()
             await made.book.close()
             if made.hook is not None:
                 made.hook.close()
