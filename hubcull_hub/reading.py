@@ -22,8 +22,11 @@ Number = Annotated[float, Meta(ge=0, le=wire.LARGEST)]
 Whole = Annotated[int, Meta(ge=0, le=wire.LARGEST_INTEGER)]
 
 
-class Signal(Struct, frozen=True, gc=False):
-    """`wire.Signal`, and a `model.Signal` as it is; ``gc``: it can not be part of a cycle."""
+class Signal(Struct, frozen=True, gc=False, omit_defaults=True):
+    """`wire.Signal`, and a `model.Signal` as it is; it is stored without what it does not say.
+
+    ``gc``: it can not be part of a cycle, and need not be searched for one.
+    """
 
     kind: Text
     source: Text

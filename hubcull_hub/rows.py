@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from hubcull_hub.model import Basis, Clock, Fact, Received, ServerKey, Signal, SourceFault, Verdict
@@ -55,7 +56,7 @@ def evidence_row(item: tuple[ServerKey, Received]) -> dict[str, Any]:
         raise ValueError(f"{key}: a duration that is not finite")
     body = {
         "signals": [_signal_to_json(signal) for signal in received.signals],
-        "faults": [{"name": f.name, "failed_for": f.failed_for, "detail": f.detail} for f in received.faults],
+        "faults": [_json(asdict(fault)) for fault in received.faults],
         "carried": [_signal_to_json(signal) for signal in received.carried],
     }
     return {
@@ -68,7 +69,7 @@ def evidence_row(item: tuple[ServerKey, Received]) -> dict[str, Any]:
         "received_utc": received.utc,
         "interval": received.interval,
         "heard": received.heard,
-        "body": json.dumps(body, allow_nan=False),
+        "body": msgspec.json.encode(body).decode(),
     }
 
 
@@ -97,8 +98,16 @@ def read_evidence(row: sa.RowMapping) -> tuple[ServerKey, Received]:
 _SIGNAL_NUMBERS = ("age", "going_on_for", "ended_ago", "lasted", "count")
 
 
-def _signal_to_json(signal: Signal) -> dict[str, Any]:
-    return {name: value for name in Fact._fields if (value := getattr(signal, name)) is not None}
+def _signal_to_json(signal: Signal) -> msgspec.Struct | msgspec.Raw:
+    """Return what msgspec writes the signal from: as it was read; one of our making, with care."""
+    if isinstance(signal, msgspec.Struct):
+        return signal
+    return _json({name: value for name in Fact._fields if (value := getattr(signal, name)) is not None})
+
+
+def _json(value: object) -> msgspec.Raw:
+    """Write JSON that any database takes, whatever its texts hold; refuse a number that is not finite."""
+    return msgspec.Raw(json.dumps(value, allow_nan=False).encode())
 
 
 def _signal_from_json(data: Mapping[str, Any]) -> Fact:

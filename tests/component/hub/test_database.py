@@ -31,7 +31,9 @@ from hubcull_hub.model import (
     SourceFault,
     Verdict,
 )
+from hubcull_hub.reading import read_report
 
+GOLDEN = Path(__file__).parents[2] / "contract" / "wire_v1"
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
 ALICE, GPU = ServerKey("alice", ""), ServerKey("alice", "gpu")
 SIGNALS = (
@@ -135,6 +137,18 @@ def test_evidence_that_can_not_be_stored_harms_no_other(
     assert [key for key, _ in database.load_evidence()] == [GPU]
     assert database.skipped == 3
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
+def test_a_report_comes_back_as_it_was_read(database: Database, path: Path) -> None:
+    """What was not said is not stored as if it had been."""
+    signals = read_report(path.read_bytes()).signals
+    faults = (SourceFault("kernels", 5.0, 'a "quoted" word'),)
+    database.write_evidence([(ALICE, REPORT._replace(signals=signals, faults=faults, carried=signals[:1]))])
+    ((_, loaded),) = database.load_evidence()
+    assert loaded.signals == tuple(map(Fact.of, signals))
+    assert loaded.carried == loaded.signals[:1]
+    assert loaded.faults == faults
 
 
 def test_text_of_a_report_may_hold_anything(database: Database) -> None:
