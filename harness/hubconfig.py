@@ -100,6 +100,7 @@ c = get_config()
 c.JupyterHub.bind_url = {public_url!r}
 c.JupyterHub.hub_bind_url = {hub_url!r}
 c.JupyterHub.internal_ssl = {o.internal_ssl!r}
+c.JupyterHub.internal_certs_location = {certs!r}
 c.JupyterHub.last_activity_interval = {o.last_activity_interval!r}
 c.JupyterHub.cleanup_servers = {o.cleanup_servers!r}
 c.JupyterHub.cleanup_proxy = {o.cleanup_proxy!r}
@@ -216,6 +217,7 @@ def render(place: Place, options: HubOptions) -> str:
         proxy=list(place.proxy),
         admins=set(options.admins),
         servers=list(place.servers),
+        certs=str(place.directory / "internal-ssl"),  # servers have working directories of their own
         home=str(place.directory / "home" / "{username}"),
         singleuser=str(options.bin / "jupyterhub-singleuser"),
         environment=environment,

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.hubconfig import SERVER_PORTS, HubOptions, Place
+from harness.hubconfig import SERVER_PORTS, HubOptions, Place, hub_address, service_address
 from harness.ports import free_ports
 from harness.processes import MARK
 
@@ -87,14 +87,25 @@ def spawn(
         )
 
 
+def _certificates(place: Place) -> dict[str, str]:
+    """Return what names the Hub's own certificates, for a service that may read them."""
+    folder = place.directory / "internal-ssl"
+    return {
+        "JUPYTERHUB_SSL_KEYFILE": str(folder / "hub-internal" / "hub-internal.key"),
+        "JUPYTERHUB_SSL_CERTFILE": str(folder / "hub-internal" / "hub-internal.crt"),
+        "JUPYTERHUB_SSL_CLIENT_CA": str(folder / "hub-ca_trust.crt"),
+    }
+
+
 def service_environment(place: Place, options: HubOptions) -> dict[str, str]:
     """Return what an operator sets for a service that the Hub does not start itself."""
     return {
         "JUPYTERHUB_API_TOKEN": place.service_token,
-        "JUPYTERHUB_API_URL": f"http://127.0.0.1:{place.hub}{options.base_url}hub/api",
+        "JUPYTERHUB_API_URL": f"{hub_address(place, options)}{options.base_url}hub/api",
         "JUPYTERHUB_BASE_URL": options.base_url,
         "JUPYTERHUB_SERVICE_NAME": "hubcull",
         "JUPYTERHUB_SERVICE_PREFIX": f"{options.base_url}services/hubcull/",
-        "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{place.service}",
+        "JUPYTERHUB_SERVICE_URL": service_address(place, options),
+        **(_certificates(place) if options.service_scheme == "https" else {}),
         **options.service_environment,
     }

@@ -157,10 +157,13 @@ class RealHub:
         config = self.place.directory / "jupyterhub_config.py"
         config.touch(mode=0o600)
         config.write_text(render(self.place, self.options))
+        command = [str(self.options.bin / "python"), "-m", "jupyterhub", "-f", str(config)]
         if self.options.service is Service.STANDALONE and self._service is None:
+            if self.options.internal_ssl:
+                making = [*command, "--generate-certs"]
+                spawn(self.place, self.options, making, self.log, {}).wait(START_WITHIN)
             self.start_service()
         began = self.log.stat().st_size if self.log.exists() else 0
-        command = [str(self.options.bin / "python"), "-m", "jupyterhub", "-f", str(config)]
         self._hub = spawn(self.place, self.options, command, self.log, {})
         try:
             wait_until(lambda: self._is_up(began), START_WITHIN, "the Hub is up")

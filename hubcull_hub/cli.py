@@ -79,7 +79,7 @@ def _can_not_run(error: str, args: list[str], env: Mapping[str, str]) -> int:
         sys.stderr.write(f"{message}\nNothing is stopped.\n")
         return 2
     try:
-        asyncio.run(service.run_broken(message, bind))
+        asyncio.run(service.run_broken(message, bind, config.fallback_certs(env)))
     except OSError as failure:
         sys.stderr.write(f"{message}\nhubcull: {failure}; nothing is stopped\n")
         return 1

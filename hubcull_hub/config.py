@@ -22,6 +22,7 @@ from hubcull_hub.config_file import read_file
 from hubcull_hub.dialect import ConfigError, Given, one_each, unusable
 from hubcull_hub.model import Limits, Policy
 from hubcull_hub.options import Hubcull
+from hubcull_hub.tls import CertFiles, TlsError, files_for_hub, files_for_listening
 
 DEFAULT_PREFIX = "/services/hubcull/"
 DEFAULT_BIND = "127.0.0.1:10101"
@@ -33,8 +34,9 @@ LONGEST_REQUEST = 3600.0
 class Settings:
     """What the service runs with; nothing here changes while it runs.
 
-    ``bind`` is None for a managed service without ``url``: it opens no port. ``notes`` are to be logged at
-    the start. Times in seconds.
+    ``bind`` is None for a managed service without ``url``: it opens no port. ``hub_certs`` are for requests
+    to a Hub with ``internal_ssl``, ``own_certs`` for listening under an https url. ``notes`` are to be logged
+    at the start. Times in seconds.
     """
 
     policy: Policy
@@ -46,8 +48,6 @@ class Settings:
     cull_admin_users: bool
     hook: Callable[..., object] | None
     hook_timeout: float
-    ssl_enabled: bool
-    internal_certs_location: str
     api_url: str
     token: str
     bind: tuple[str, int] | None
@@ -56,6 +56,8 @@ class Settings:
     log_level: str
     request_timeout: float
     managed: bool
+    hub_certs: CertFiles | None
+    own_certs: CertFiles | None
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -112,6 +114,8 @@ def _notes(given: Sequence[Given], env: Mapping[str, str], settings: Settings) -
 
 def _settings(options: Hubcull, env: Mapping[str, str]) -> Settings:
     managed = "JUPYTERHUB_SERVICE_NAME" in env
+    api_url = _api_url(options.url or env.get("JUPYTERHUB_API_URL", ""))
+    hub_certs, own_certs = _certs(options, env, api_url)
     return Settings(
         policy=Policy(
             timeout=options.timeout,
@@ -131,9 +135,7 @@ def _settings(options: Hubcull, env: Mapping[str, str]) -> Settings:
         cull_admin_users=options.cull_admin_users,
         hook=options.cull_arbiter_hook,
         hook_timeout=options.hook_timeout,
-        ssl_enabled=options.ssl_enabled,
-        internal_certs_location=options.internal_certs_location,
-        api_url=_api_url(options.url or env.get("JUPYTERHUB_API_URL", "")),
+        api_url=api_url,
         token=_required(env.get("JUPYTERHUB_API_TOKEN", ""), "token", "JUPYTERHUB_API_TOKEN"),
         bind=_bind(options.bind, env, managed=managed),
         prefix=env.get("JUPYTERHUB_SERVICE_PREFIX") or DEFAULT_PREFIX,
@@ -141,7 +143,28 @@ def _settings(options: Hubcull, env: Mapping[str, str]) -> Settings:
         log_level=options.log_level,
         request_timeout=_request_timeout(env),
         managed=managed,
+        hub_certs=hub_certs,
+        own_certs=own_certs,
     )
+
+
+def _certs(
+    options: Hubcull, env: Mapping[str, str], api_url: str
+) -> tuple[CertFiles | None, CertFiles | None]:
+    """Return the certificates for requests to the Hub, and those to listen with."""
+    enabled, location = options.ssl_enabled, options.internal_certs_location
+    try:
+        to_hub = files_for_hub(env, api_url, enabled=enabled, location=location)
+        return to_hub, files_for_listening(env, elsewhere=bool(options.bind))
+    except TlsError as error:
+        raise ConfigError(str(error)) from error
+
+
+def fallback_certs(env: Mapping[str, str]) -> CertFiles | None:
+    """Return what a service with broken options listens with under an https url: never raises."""
+    with contextlib.suppress(TlsError):
+        return files_for_listening(env, elsewhere=False)
+    return None
 
 
 def _cull_every(options: Hubcull) -> float:

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator
+from ssl import SSLContext
 from typing import Any
 
 from aiohttp import web
@@ -32,6 +33,7 @@ from hubcull_hub.policy import report_interval
 from hubcull_hub.roster import Roster, UserJudge, make_confirm_user
 from hubcull_hub.sight import Sight
 from hubcull_hub.store import FLUSH_EVERY, Store
+from hubcull_hub.tls import CertFiles, HubTls, server_context
 from hubcull_hub.users import UserPolicy, announcement
 from hubcull_hub.web.app import make_app, make_broken_app
 from hubcull_hub.web.context import Context, Holder
@@ -56,6 +58,11 @@ PRUNE_EVERY = 86_400.0
 PORT_FREED_IN = 10.0
 """Seconds to wait for the port: an orphan of a killed Hub notices within `PARENT_EVERY` and frees it."""
 
+HTTPS_URL = (
+    "the service's url is https; a Hub up to 6.1 can not check such a url of a service that it starts, and"
+    " from 5.2.1 on ends for that: if this one does, give the entry an http url on loopback"
+)
+
 
 async def run(settings: Settings) -> None:
     """Run the service until SIGINT, SIGTERM or, when managed, the death of the Hub.
@@ -68,7 +75,9 @@ async def run(settings: Settings) -> None:
 
     """
     holder, parent = Holder(), os.getppid()
-    async with _listening(make_app(holder, settings.prefix), settings.bind):
+    if settings.managed and settings.own_certs:
+        log.warning(HTTPS_URL)
+    async with _listening(make_app(holder, settings.prefix), settings.bind, settings.own_certs):
         database = await asyncio.to_thread(Database.open, settings.database_url)
         try:
             async with _service(settings, database) as (context, workers):
@@ -80,10 +89,12 @@ async def run(settings: Settings) -> None:
             await asyncio.to_thread(database.close)
 
 
-async def run_broken(error: str, bind: tuple[str, int], every: float = 60.0) -> None:
+async def run_broken(
+    error: str, bind: tuple[str, int], certs: CertFiles | None = None, every: float = 60.0
+) -> None:
     """Answer the Hub's check and every reporter with what is wrong, and log it again now and then."""
     parent = os.getppid()
-    async with _listening(make_broken_app(error), bind):
+    async with _listening(make_broken_app(error), bind, certs):
         stop = _stop_event()
         async with _tasks(_watch_parent(stop, parent), _repeat(error, every)):
             await stop.wait()
@@ -100,6 +111,7 @@ async def _service(settings: Settings, database: Database) -> AsyncIterator[tupl
         time_limit=settings.request_timeout,
         page_size=settings.api_page_size,
         whole_models=settings.hook is not None,
+        tls=HubTls(settings.hub_certs) if settings.hub_certs else None,
         on_answer=lambda date: sight.hub_answered(clock.now(), date),
         on_lost=sight.hub_lost,
         on_silence=lambda: sight.hub_silent(clock.now()),
@@ -230,26 +242,28 @@ async def _tasks(*chores: object) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _listening(app: web.Application, bind: tuple[str, int] | None) -> AsyncIterator[None]:
+async def _listening(
+    app: web.Application, bind: tuple[str, int] | None, certs: CertFiles | None
+) -> AsyncIterator[None]:
     if bind is None:
         yield
         return
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE)
     await runner.setup()
     try:
-        await _start_site(runner, bind)
-        log.info("listening on %s:%d", *bind)
+        await _start_site(runner, bind, server_context(certs) if certs else None)
+        log.info("listening on %s:%d%s", *bind, ", with TLS" if certs else "")
         yield
     finally:
         await runner.cleanup()
 
 
-async def _start_site(runner: web.AppRunner, bind: tuple[str, int]) -> None:
+async def _start_site(runner: web.AppRunner, bind: tuple[str, int], tls: SSLContext | None) -> None:
     """Listen, waiting a little for a port that is about to be freed."""
     deadline = clock.now().mono + PORT_FREED_IN
     while True:
         try:
-            await web.TCPSite(runner, *bind).start()
+            await web.TCPSite(runner, *bind, ssl_context=tls).start()
         except OSError as error:
             if error.errno != errno.EADDRINUSE or clock.now().mono > deadline:
                 raise

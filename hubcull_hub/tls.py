@@ -11,9 +11,10 @@ import logging
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,47 @@ class CertFiles:
     key: Path
     cert: Path
     ca: Path
-    remedy: str
+    remedy: str = field(repr=False)
+
+
+def files_for_hub(env: Mapping[str, str], api_url: str, *, enabled: bool, location: str) -> CertFiles | None:
+    """Return the files with which the Hub is asked, None for a Hub without ``internal_ssl``; they are tried.
+
+    What the operator says (``enabled``, ``location``) comes before what the Hub gave.
+
+    Raises:
+        TlsError: when they can not be used.
+
+    """
+    files = files_below(location) if enabled else None
+    if files is None and api_url.startswith("https:"):
+        files = files_of_hub(env)
+    if files is not None:
+        client_context(files)
+    return files
+
+
+def files_for_listening(env: Mapping[str, str], *, elsewhere: bool) -> CertFiles | None:
+    """Return the files to listen with where the service's url is https, else None; they are tried.
+
+    ``elsewhere`` says that another address than the url's is listened on: without certificates somebody else
+    speaks TLS for us there.
+
+    Raises:
+        TlsError: when there are none for such a url, or they can not be used.
+
+    """
+    if urlsplit(env.get("JUPYTERHUB_SERVICE_URL", "")).scheme != "https":
+        return None
+    files = files_of_hub(env)
+    if files is not None:
+        server_context(files)
+    elif not elsewhere:
+        raise TlsError(
+            "the service's url is https, and there is no certificate for it; give an http url, or set "
+            + ", ".join(_VARIABLES)
+        )
+    return files
 
 
 def files_of_hub(env: Mapping[str, str]) -> CertFiles | None:

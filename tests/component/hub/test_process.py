@@ -7,13 +7,14 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,13 +25,13 @@ from tests.component.hub.fake_hub import FakeHub, Fault, service_token
 
 
 @contextmanager
-def fake_hub() -> Iterator[tuple[FakeHub, str]]:
-    """Serve a fake Hub from a thread."""
+def fake_hub(tls: ssl.SSLContext | None = None) -> Iterator[tuple[FakeHub, str]]:
+    """Serve a fake Hub from a thread, with TLS if told how."""
     hub, ready, done = FakeHub(), threading.Event(), threading.Event()
     urls: list[str] = []
 
     async def serve() -> None:
-        async with hub.serve() as url:
+        async with hub.serve(tls) as url:
             urls.append(url)
             ready.set()
             await asyncio.to_thread(done.wait)
@@ -54,14 +55,24 @@ def free_port() -> int:
 
 
 class Service:
-    """A running service process."""
+    """A running service process; with ``tls``, the proxy's context, its url is https."""
 
-    def __init__(self, tmp_path: Path, api_url: str, *options: str, managed: bool = True) -> None:
-        self.url = f"http://127.0.0.1:{free_port()}/services/hubcull/"
+    def __init__(
+        self,
+        tmp_path: Path,
+        api_url: str,
+        *options: str,
+        managed: bool = True,
+        tls: ssl.SSLContext | None = None,
+        given: Mapping[str, str] | None = None,
+    ) -> None:
+        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=tls))
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{free_port()}/services/hubcull/"
         env = {
             "PATH": os.environ["PATH"],
             "JUPYTERHUB_API_TOKEN": FakeHub().token,
             "JUPYTERHUB_API_URL": api_url,
+            **(given or {}),
         }
         bind = self.url.split("/services")[0]
         if managed:
@@ -81,7 +92,8 @@ class Service:
     def wait_up(self) -> bytes:
         """Wait until it answers its prefix and is no longer starting, and return the answer."""
         for _ in range(200):
-            with contextlib.suppress(OSError), urllib.request.urlopen(self.url, timeout=5) as answer:  # noqa: S310 - loopback
+            asked = urllib.request.Request(self.url)  # noqa: S310 - loopback
+            with contextlib.suppress(OSError), self._opener.open(asked, timeout=5) as answer:
                 body: bytes = answer.read()
                 if b'"starting"' not in body:
                     return body

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from hubcull_hub.hub_answers import HubTlsError, HubUnreachableError
 from hubcull_hub.hub_api import HubApi
@@ -107,8 +108,9 @@ def test_a_file_that_can_not_be_used_is_named_with_the_remedy(
 def test_a_key_with_a_password_is_refused_and_not_asked_for(made: HubCerts, tmp_path: Path) -> None:
     """A question at the terminal would be waited for without end."""
     files, locked = given(made), tmp_path / "locked.key"
-    command = ["openssl", "pkey", "-in", str(files.key), "-aes256", "-passout", "pass:x", "-out", str(locked)]
-    subprocess.run(command, check=True)
+    key = serialization.load_pem_private_key(files.key.read_bytes(), password=None)
+    form, kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    locked.write_bytes(key.private_bytes(form, kind, serialization.BestAvailableEncryption(b"x")))
     with pytest.raises(TlsError, match=rf"{locked}, can not be used: it is encrypted"):
         client_context(CertFiles(locked, files.cert, files.ca, remedy=""))
 

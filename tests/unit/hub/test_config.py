@@ -50,11 +50,10 @@ def test_idle_cullers_switches_have_its_defaults() -> None:
     """Both kinds of servers are culled, none is removed, and no user is deleted."""
     settings = load([], ENV)
     assert (settings.policy.default_servers, settings.policy.named_servers) == (True, True)
-    assert (settings.limits.remove_named_servers, settings.delete_idle_users, settings.ssl_enabled) == (
-        False,
-    ) * 3
-    assert (settings.cull_admin_users, settings.internal_certs_location) == (True, "internal-ssl")
+    assert (settings.limits.remove_named_servers, settings.delete_idle_users) == (False, False)
+    assert settings.cull_admin_users
     assert settings.hook is None
+    assert settings.hub_certs is None
 
 
 def test_the_kinds_of_servers_are_switched_one_by_one() -> None:
