@@ -11,6 +11,11 @@ from hubcull_hub.hub_answers import TokenOwner
 OLDEST_HUB = (4, 0)
 """A server's token names its server since JupyterHub 4.0 (`access:servers!server` in the role `server`)."""
 
+NO_GROUPS = (
+    "scope read:users:groups is missing, needed for the groups that cull_arbiter_hook takes: add it to the"
+    " service's role in c.JupyterHub.load_roles. The hook is given None instead"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -19,6 +24,7 @@ class Features:
     dry_run: bool = False
     users: bool = False
     users_by_age: bool = False
+    groups: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,8 @@ def judge(version: str, owner: TokenOwner | None, features: Features) -> list[Pr
                 " c.JupyterHub.load_roles. Nothing is stopped"
             )
             problems.append(Problem(text, lists_nothing=scope != "delete:servers"))
+    if features.groups and not _has(owner.scopes, "read:users:groups"):
+        problems.append(Problem(NO_GROUPS, stops_nothing=False, deletes_nobody=False))
     return [*problems, *_about_users(owner.scopes, features)] if features.users else problems
 
 

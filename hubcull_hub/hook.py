@@ -37,7 +37,8 @@ class Hook:
 
     def __init__(self, function: Callable[..., object], *, limit: float, time_limit: float) -> None:
         self._function, self._limit, self._time_limit = function, limit, time_limit
-        self._takes, self.extended = _parameters(function)
+        self._takes, self.named = _parameters(function)
+        """What it is given, and which of `ASKED_BY_NAME` it names."""
         self._worker: _Worker | None = None
         self._hanging: list[_Worker] = []
         self._logged: set[str] = set()
@@ -53,7 +54,7 @@ class Hook:
         call = worker.submit(self._function, self._arguments(asked))
         try:
             answer = await asyncio.wait_for(asyncio.wrap_future(call), self._time_limit)
-            return _opinion(answer, extended=self.extended)
+            return _opinion(answer, extended=bool(self.named))
         except (TimeoutError, asyncio.TimeoutError):
             await self._abandon(worker)
             return Opinion(None, f"no answer in {self._time_limit:g} s", failed=True, late=True)
@@ -139,16 +140,16 @@ async def _call(function: Callable[..., object], arguments: Mapping[str, Any]) -
     return await answer if inspect.isawaitable(answer) else answer
 
 
-def _parameters(function: Callable[..., object]) -> tuple[tuple[str, ...], bool]:
-    """Return which arguments a hook is given, and whether it names one beyond idle-culler's three."""
+def _parameters(function: Callable[..., object]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return which arguments a hook is given, and which it names beyond idle-culler's three."""
     basic = ("inactive", "inactive_limit", "server")
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a callable that does not say
-        return basic, False
+        return basic, ()
     more = tuple(p.name for p in parameters if p.name in ASKED_BY_NAME)
     anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return (*basic, *(ASKED_BY_NAME if anything else more)), bool(more)
+    return (*basic, *(ASKED_BY_NAME if anything else more)), more
 
 
 def _opinion(answer: object, *, extended: bool) -> Opinion:

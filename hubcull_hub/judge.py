@@ -40,6 +40,8 @@ class Judge:
 
     def __init__(self, policy: Policy, hook: Hook | None = None) -> None:
         self.policy, self._hook = policy, hook
+        self.hook_names: tuple[str, ...] = () if hook is None else hook.named
+        """What the hook takes beyond idle-culler's three arguments."""
         self._changed: dict[ServerKey, Verdict] = {}
 
     def so_far(self, server: ServerState, see: See, now: Instant) -> Verdict:

@@ -144,7 +144,7 @@ def _hook(settings: Settings) -> Hook | None:
         return None
     hook = Hook(settings.hook, limit=settings.policy.timeout, time_limit=settings.hook_timeout)
     if settings.policy.max_age:
-        remedy = "return None" if hook.extended else "take verdict as an argument and return None"
+        remedy = "return None" if hook.named else "take verdict as an argument and return None"
         log.info(
             "a server of which cull_arbiter_hook says False is kept beyond max_age, too; to leave it to"
             " max_age, %s",
@@ -176,7 +176,12 @@ def _rooms(
         sight,
         executor,
         judge,
-        features=Features(limits.dry_run, users=roster is not None, users_by_age=bool(policy.max_age)),
+        features=Features(
+            limits.dry_run,
+            users=roster is not None,
+            users_by_age=bool(policy.max_age),
+            groups="groups" in judge.hook_names,
+        ),
         limits=limits,
         cull_every=every,
     )
