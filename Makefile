@@ -7,8 +7,8 @@ PYTHON ?= python3
 ARGS   ?=
 # The major version of the JupyterHub that e2e and demo run: 4, 5 or 6.
 HUB    ?= 6
-# How many e2e tests run at once. They mostly wait; what each starts must still find a core.
-AT_ONCE ?= 3
+# How many files of e2e tests run at once. They mostly wait; more than two for each core would not.
+AT_ONCE ?= 4
 
 VENV  := .venv
 BIN   := $(VENV)/bin
