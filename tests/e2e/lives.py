@@ -76,11 +76,16 @@ class Watcher:
         return self.lives[key]
 
     def begin(self, key: str, act: Callable[[], object] | None = None, **options: Any) -> None:
-        """Start a server, let its user act, and watch it from then on; the start is an act, too."""
+        """Start a server, let its user act, and watch it from then on; the start is an act, too.
+
+        Its beginning is, for the extension. Without it only the Hub's last_activity is known, which the
+        end of the start sets, too.
+        """
         user, _, name = key.partition("/")
         model = self.hub.api.start_server(user, name, **options)
         pid = self.hub.api.server_pid(user, name)
-        acted = time.monotonic() - age(model["started"])
+        known = age(None) if options.get("extension", True) else age(model["last_activity"])
+        acted = time.monotonic() - min(age(model["started"]), known)
         if act is not None:
             act()
             acted = time.monotonic()
