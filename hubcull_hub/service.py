@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import signal
 from collections.abc import AsyncIterator
-from ssl import SSLContext
 from typing import Any
 
-from aiohttp import web
-
-from hubcull_hub import __version__, clock
+from hubcull_hub import __version__, clock, listening
 from hubcull_hub.acting import Acting
 from hubcull_hub.config import Settings
 from hubcull_hub.confirm import make_confirm
@@ -33,7 +29,7 @@ from hubcull_hub.policy import report_interval
 from hubcull_hub.roster import Roster, UserJudge, make_confirm_user
 from hubcull_hub.sight import Sight
 from hubcull_hub.store import FLUSH_EVERY, Store
-from hubcull_hub.tls import CertFiles, HubTls, server_context
+from hubcull_hub.tls import CertFiles, HubTls
 from hubcull_hub.users import UserPolicy, announcement
 from hubcull_hub.web.app import make_app, make_broken_app
 from hubcull_hub.web.context import Context, Holder
@@ -43,9 +39,6 @@ log = logging.getLogger(__name__)
 DRAIN = 8.0
 """Seconds for stops under way to end at a shutdown; Hubs before 6.0 kill a service 15 s after asking."""
 
-CLOSE = 2.0
-"""Seconds for requests under way to be answered at a shutdown."""
-
 Workers = tuple[Acting[Any], ...]
 """Who carries out what was decided: stops, and deletions of users."""
 
@@ -54,14 +47,6 @@ PARENT_EVERY = 1.0
 
 PRUNE_EVERY = 86_400.0
 """Seconds between two times at which old decisions are dropped."""
-
-PORT_FREED_IN = 10.0
-"""Seconds to wait for the port: an orphan of a killed Hub notices within `PARENT_EVERY` and frees it."""
-
-HTTPS_URL = (
-    "the service's url is https; a Hub up to 6.1 can not check such a url of a service that it starts, and"
-    " from 5.2.1 on ends for that: if this one does, give the entry an http url on loopback"
-)
 
 
 async def run(settings: Settings) -> None:
@@ -76,8 +61,8 @@ async def run(settings: Settings) -> None:
     """
     holder, parent = Holder(), os.getppid()
     if settings.managed and settings.own_certs:
-        log.warning(HTTPS_URL)
-    async with _listening(make_app(holder, settings.prefix), settings.bind, settings.own_certs):
+        log.warning(listening.HTTPS_URL)
+    async with listening.at(make_app(holder, settings.prefix), settings.bind, settings.own_certs):
         database = await asyncio.to_thread(Database.open, settings.database_url)
         try:
             async with _service(settings, database) as (context, workers):
@@ -94,7 +79,7 @@ async def run_broken(
 ) -> None:
     """Answer the Hub's check and every reporter with what is wrong, and log it again now and then."""
     parent = os.getppid()
-    async with _listening(make_broken_app(error), bind, certs):
+    async with listening.at(make_broken_app(error), bind, certs):
         stop = _stop_event()
         async with _tasks(_watch_parent(stop, parent), _repeat(error, every)):
             await stop.wait()
@@ -244,37 +229,6 @@ async def _tasks(*chores: object) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@contextlib.asynccontextmanager
-async def _listening(
-    app: web.Application, bind: tuple[str, int] | None, certs: CertFiles | None
-) -> AsyncIterator[None]:
-    if bind is None:
-        yield
-        return
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE)
-    await runner.setup()
-    try:
-        await _start_site(runner, bind, server_context(certs) if certs else None)
-        log.info("listening on %s:%d%s", *bind, ", with TLS" if certs else "")
-        yield
-    finally:
-        await runner.cleanup()
-
-
-async def _start_site(runner: web.AppRunner, bind: tuple[str, int], tls: SSLContext | None) -> None:
-    """Listen, waiting a little for a port that is about to be freed."""
-    deadline = clock.now().mono + PORT_FREED_IN
-    while True:
-        try:
-            await web.TCPSite(runner, *bind, ssl_context=tls).start()
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or clock.now().mono > deadline:
-                raise
-            await asyncio.sleep(0.5)
-        else:
-            return
 
 
 def _stop_event() -> asyncio.Event:
