@@ -125,13 +125,13 @@ $(PROXY): $(MADE)
 	@touch $@
 
 # The real jupyterhub-idle-culler, and its own tests, which only the source distribution has. What its tests
-# need is there, too, and hubcull beside it, for the run in which it takes the other's place.
+# need is there, too (their fixtures know no pytest-asyncio 1), and hubcull, for the run in its place.
 $(IDLE): $(READY)
 	@echo "-- jupyterhub-idle-culler 2.0.0 into build/idle-culler"
 	@rm -rf build/idle-culler
 	@$(BIN)/python -m venv build/idle-culler
 	@build/idle-culler/bin/python -m pip --disable-pip-version-check install -q 'jupyterhub-idle-culler==2.0.0' \
-		'pytest>=8' 'pytest-asyncio>=1' psutil -e '.[hub]'
+		'pytest>=8' 'pytest-asyncio>=0.23,<1' psutil -e '.[hub]'
 	@build/idle-culler/bin/python -m pip --disable-pip-version-check download -q --no-deps --no-binary jupyterhub-idle-culler \
 		--dest build/idle-culler/sdist 'jupyterhub-idle-culler==2.0.0'
 	@tar -xzf build/idle-culler/sdist/*.tar.gz -C build/idle-culler/sdist --strip-components 1

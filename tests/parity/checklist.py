@@ -85,6 +85,10 @@ SCOPES = {
     "1g.scopes": "the four scopes of its README are enough to stop servers",
 }
 
+OWN_TESTS = {
+    "2.own_tests": "its own five tests pass",
+}
+
 SECTIONS = (
     Section("1a Options and environment", OPTIONS),
     Section("1b The command line", COMMAND_LINE),
@@ -92,6 +96,7 @@ SECTIONS = (
     Section("1d Which servers are stopped", SERVERS),
     Section("1f The process", PROCESS),
     Section("1g Permissions", SCOPES),
+    Section("2 Its own tests", OWN_TESTS),
 )
 
 DIFFERENCES = {
