@@ -24,6 +24,8 @@ OPTIONS = {
     "1a.cull_default_servers": "`cull_default_servers`, true: whether default servers are stopped",
     "1a.cull_named_servers": "`cull_named_servers`, true: whether named servers are stopped",
     "1a.remove_named_servers": "`remove_named_servers`, false: remove the named servers that are stopped",
+    "1a.cull_users": "`cull_users`, false: delete inactive users, too",
+    "1a.cull_admin_users": "`cull_admin_users`, true: whether admins are deleted, too",
     "1a.concurrency": "`concurrency`, 10, 0 for no bound: how much is asked of the Hub at once",
     "1a.api_page_size": "`api_page_size`, 0 for the Hub's default: users per page of a listing",
     "1a.url": "`url`: the Hub's REST API, otherwise `JUPYTERHUB_API_URL`",
@@ -46,6 +48,7 @@ COMMAND_LINE = {
 CYCLE = {
     "1c.1": "the Hub's version is asked for first; if that fails the cycle does nothing",
     "1c.2": "`now` is taken once, and what the listing said is acted on",
+    "1c.3": "with `cull_users`, all users without a server are read first, by `state=inactive`",
     "1c.4": "all pages of the users with a ready server are read by `state=ready`, of whatever size",
     "1c.5": "nothing is stopped before the last page is read",
     "1c.7": "named servers that have stopped are not asked for, so they are never removed",
@@ -70,6 +73,16 @@ SERVERS = {
     "1d.errors": "any other answer, or none in time: logged, not repeated in this cycle, others go on",
 }
 
+USERS = {
+    "1e.1": "a user with a server that runs, stops or could not be stopped stays; the others are next",
+    "1e.2": "a user without activity is inactive since the record was made; without any time they stay",
+    "1e.3": "deleted when inactive for the timeout, admins only with `cull_admin_users`",
+    "1e.4": "or when the record is as old as `max_age`",
+    "1e.5": "`DELETE /users/NAME`, once; an error is logged, others go on",
+    "1e.6": "the hook is not asked about users",
+    "1e.unreadable": "a user whose times can not be read stays",
+}
+
 PROCESS = {
     "1f.at_once": "the first cycle is at once",
     "1f.periodic": "then one every `cull_every` seconds",
@@ -83,6 +96,7 @@ PROCESS = {
 SCOPES = {
     "1g.readme": "its README's role and service entry, managed by the Hub",
     "1g.scopes": "the four scopes of its README are enough to stop servers",
+    "1g.users": "with `admin:users` they are enough to delete users",
 }
 
 OWN_TESTS = {
@@ -94,6 +108,7 @@ SECTIONS = (
     Section("1b The command line", COMMAND_LINE),
     Section("1c One cycle", CYCLE),
     Section("1d Which servers are stopped", SERVERS),
+    Section("1e Which users are deleted", USERS),
     Section("1f The process", PROCESS),
     Section("1g Permissions", SCOPES),
     Section("2 Its own tests", OWN_TESTS),
@@ -123,4 +138,6 @@ DIFFERENCES = {
     "L8": "the end is orderly: stops under way are waited for, and the exit code is 0",
     "L9": "between listings the view is kept fresh by reports and by reading single users",
     "L10": "what 1.x understood and 2.0 does not is understood, so that either's configuration runs",
+    "L11": "what the Hub says after a stop counts: the stopped server's user was active just then",
+    "L12": "what can be known without a listing is not listed",
 }

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.parity.states import README_SCOPES, Model, token
+from tests.parity.states import README_SCOPES, Model, ago, token
 
 TOKEN = "token-of-the-culler-5eb1c2"
 _PAGED = "application/jupyterhub-pagination+json"
@@ -242,7 +242,10 @@ class ReplayHub:
             return _refusal(400, "Cannot delete the default server")
         if user["servers"].get(name, {}).get("pending") == "stop":
             return web.Response(status=202)
-        user["servers"].pop(name, None)
+        if user["servers"].pop(name, None) is not None:
+            user["last_activity"] = ago(0)  # a stop counts as its user's activity
+            if not name and "server" in user:
+                user["server"] = None
         return web.Response(status=204)
 
     def _stop_slowly(self, seen: Request, takes: float) -> web.Response:

@@ -79,6 +79,10 @@ def user(
     model["servers"] = {}
     for each, found in ({"": server()} if servers is None else servers).items():
         model["servers"][each] = found | {"name": each, "full_name": f"{name}/{each}"}
+    if "server" in model:  # of the default server
+        default = model["servers"].get("", {})
+        model["server"] = f"/user/{name}/" if default.get("ready") else None
+        model["pending"] = default.get("pending")
     return model
 
 

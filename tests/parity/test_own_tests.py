@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.calls import free_ports
 from harness.launch import proxy_command
+from harness.ports import free_ports
 from harness.processes import MARK, kill_marked
 from tests.parity.cullers import IDLE_CULLER, ROOT
 
