@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import copy
 import inspect
 import logging
@@ -28,6 +29,9 @@ REMEDY = "return True, False, None, or a pair such as (True, 'why')"
 MOST_HANGING = 8
 """Threads that may hang at once; a hook that has hung that often is not called any more until one ends."""
 
+MOST_TRIES = 3
+"""How often a question is put that others kept from being heard: its time begins when the hook does."""
+
 MOST_LOGGED = 100
 """Different failures whose traceback is logged."""
 
@@ -44,7 +48,18 @@ class Hook:
         self._logged: set[str] = set()
 
     async def ask(self, asked: Question) -> Opinion:
-        """Return the hook's opinion; whatever goes wrong is one that has failed. Never raises."""
+        """Return the hook's opinion; whatever goes wrong is one that has failed. Never raises.
+
+        A question that waited behind a call that hangs is put again, so that only that call's server is kept.
+        """
+        for _ in range(MOST_TRIES):
+            opinion = await self._try(asked)
+            if opinion is not None:
+                return opinion
+        return Opinion(None, "it was busy with others for too long", failed=True, late=True)
+
+    async def _try(self, asked: Question) -> Opinion | None:
+        """Return the hook's opinion, or None where its time was over before the hook was called."""
         self._hanging = [worker for worker in self._hanging if worker.is_alive()]
         if len(self._hanging) >= MOST_HANGING:
             return Opinion(None, f"{MOST_HANGING} calls of it still hang", failed=True, late=True)
@@ -53,10 +68,13 @@ class Hook:
         worker = self._worker
         call = worker.submit(self._function, self._arguments(asked))
         try:
-            answer = await asyncio.wait_for(asyncio.wrap_future(call), self._time_limit)
+            answer = await asyncio.wait_for(asyncio.wrap_future(call.answer), self._time_limit)
             return _opinion(answer, extended=bool(self.named))
         except (TimeoutError, asyncio.TimeoutError):
+            call.task.cancel()
             await self._abandon(worker)
+            if not call.begun.is_set():
+                return None
             return Opinion(None, f"no answer in {self._time_limit:g} s", failed=True, late=True)
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
@@ -101,6 +119,31 @@ class Hook:
         return {name: known[name] for name in self._takes}
 
 
+class _Call:
+    """One call of the hook: whether it has begun, and its answer, which does not wait for other calls."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.answer: concurrent.futures.Future[object] = concurrent.futures.Future()
+        self.task: concurrent.futures.Future[None]
+
+    async def run(self, function: Callable[..., object], arguments: Mapping[str, Any]) -> None:
+        """Call a function, and wait for what it returns if that is something to wait for, as Tornado does."""
+        self.begun.set()
+        try:
+            answer = function(**arguments)
+            if isinstance(answer, concurrent.futures.Future):
+                answer = await asyncio.wrap_future(answer)
+            elif inspect.isawaitable(answer):
+                answer = await answer
+        except Exception as error:
+            with contextlib.suppress(concurrent.futures.InvalidStateError):
+                self.answer.set_exception(error)
+        else:
+            with contextlib.suppress(concurrent.futures.InvalidStateError):
+                self.answer.set_result(answer)
+
+
 class _Worker:
     """A daemon thread with an event loop."""
 
@@ -109,10 +152,10 @@ class _Worker:
         self._thread = threading.Thread(target=self._run, name="cull_arbiter_hook", daemon=True)
         self._thread.start()
 
-    def submit(
-        self, function: Callable[..., object], arguments: Mapping[str, Any]
-    ) -> concurrent.futures.Future[object]:
-        return asyncio.run_coroutine_threadsafe(_call(function, arguments), self._loop)
+    def submit(self, function: Callable[..., object], arguments: Mapping[str, Any]) -> _Call:
+        call = _Call()
+        call.task = asyncio.run_coroutine_threadsafe(call.run(function, arguments), self._loop)
+        return call
 
     def turns(self) -> concurrent.futures.Future[bool]:
         """Return a future that is done as soon as the loop turns."""
@@ -129,15 +172,10 @@ class _Worker:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        for task in asyncio.all_tasks(self._loop):  # those that waited behind a call that hung
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
-
-
-async def _call(function: Callable[..., object], arguments: Mapping[str, Any]) -> object:
-    """Call a function, and wait for what it returns if that is something to wait for, as Tornado does."""
-    answer = function(**arguments)
-    if isinstance(answer, concurrent.futures.Future):
-        return await asyncio.wrap_future(answer)
-    return await answer if inspect.isawaitable(answer) else answer
 
 
 def _parameters(function: Callable[..., object]) -> tuple[tuple[str, ...], tuple[str, ...]]:

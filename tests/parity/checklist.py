@@ -26,6 +26,7 @@ OPTIONS = {
     "1a.remove_named_servers": "`remove_named_servers`, false: remove the named servers that are stopped",
     "1a.cull_users": "`cull_users`, false: delete inactive users, too",
     "1a.cull_admin_users": "`cull_admin_users`, true: whether admins are deleted, too",
+    "1a.cull_arbiter_hook": "`c.IdleCuller.cull_arbiter_hook`, in a config file only",
     "1a.concurrency": "`concurrency`, 10, 0 for no bound: how much is asked of the Hub at once",
     "1a.api_page_size": "`api_page_size`, 0 for the Hub's default: users per page of a listing",
     "1a.url": "`url`: the Hub's REST API, otherwise `JUPYTERHUB_API_URL`",
@@ -61,6 +62,8 @@ SERVERS = {
     "1d.3": "a server without a start time is judged by `last_activity` alone",
     "1d.4": "a server without activity is idle since its start",
     "1d.5": "a server with neither start nor activity",
+    "1d.hook": "the hook decides, not the timeout: `inactive`, `inactive_limit`, `server`; plain or async",
+    "1d.hook_error": "a server for which the hook raises is not stopped; others go on",
     "1d.6": "stopped when idle for the timeout or longer",
     "1d.7": "not idle, but as old as `max_age` or older: stopped; its start alone counts",
     "1d.8": "otherwise nothing is done",
@@ -140,4 +143,5 @@ DIFFERENCES = {
     "L10": "what 1.x understood and 2.0 does not is understood, so that either's configuration runs",
     "L11": "what the Hub says after a stop counts: the stopped server's user was active just then",
     "L12": "what can be known without a listing is not listed",
+    "L13": "every call to the outside has a time limit, one of the operator's hook included",
 }

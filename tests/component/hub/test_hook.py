@@ -155,6 +155,27 @@ def test_a_hook_that_hangs_keeps_and_holds_nothing_up(blocks: bool) -> None:
         let_go.set()
 
 
+def test_a_hook_that_hangs_on_one_server_is_heard_about_the_others() -> None:
+    """Those that waited behind it in the same pass are asked about again."""
+    let_go = threading.Event()
+
+    def hook(server: dict[str, Any], **_: object) -> bool:
+        if server["full_name"] == "u0/":
+            let_go.wait(20)
+        return True
+
+    async def scenario() -> None:
+        async with world(hook=hook, hook_time_limit=0.2, servers=[f"u{n}" for n in range(8)]) as w:
+            await w.cycle()
+            assert w.verdict("u0").reason is Reason.HOOK_FAILED
+            assert results(w) == {f"u{n}/": Result.STOPPED for n in range(1, 8)}
+
+    try:
+        run(scenario)
+    finally:
+        let_go.set()
+
+
 def test_a_hook_that_answers_nobody_is_not_waited_for_again_and_again() -> None:
     """A hundred servers do not cost a hundred time limits; none of them is stopped."""
     asked = []
