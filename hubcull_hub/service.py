@@ -155,21 +155,8 @@ def _rooms(
     )
     roster, deleter = _users(settings, hub, store, sight, executor)
     every = settings.cull_every
-    loop = Loop(
-        hub,
-        store,
-        sight,
-        executor,
-        judge,
-        features=Features(
-            limits.dry_run,
-            users=roster is not None,
-            users_by_age=bool(policy.max_age),
-            groups="groups" in judge.hook_names,
-        ),
-        limits=limits,
-        cull_every=every,
-    )
+    features = _features(settings, judge)
+    loop = Loop(hub, store, sight, executor, judge, features=features, limits=limits, cull_every=every)
     loop.roster = roster
     pause = min(FIRST_PAUSE, report_interval(policy))
     directory = Directory(hub, store, sight, clock.now, pause)
@@ -185,6 +172,16 @@ def _rooms(
         dry_run=limits.dry_run,
     )
     return context, (executor,) if deleter is None else (executor, deleter)
+
+
+def _features(settings: Settings, judge: Judge) -> Features:
+    """Return what the operator turned on, as far as it needs scopes."""
+    return Features(
+        settings.limits.dry_run,
+        users=settings.delete_idle_users,
+        users_by_age=bool(settings.policy.max_age),
+        groups="groups" in judge.hook_names,
+    )
 
 
 def _users(
