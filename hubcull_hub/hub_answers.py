@@ -191,7 +191,10 @@ def user_state_of(item: Any) -> UserState:
         last_activity=read_time(item.get("last_activity")),
         servers=_active_of(item),
         admin=admin if isinstance(admin, bool) else None,
-        readable=all(_is_readable(item, name) for name in ("created", "last_activity")),
+        readable=all(
+            item.get(name) is None or read_time(item[name]) is not None
+            for name in ("created", "last_activity")
+        ),
     )
 
 

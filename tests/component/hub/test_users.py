@@ -285,6 +285,22 @@ def test_without_a_scope_nobody_is_deleted_and_servers_are_culled(
     asyncio.run(scenario([f"{s}!group=g" if s == missing else s for s in USER_SCOPES], deleted=True))
 
 
+def test_read_users_is_needed_for_ages_only() -> None:
+    """Without it the inactive are deleted; whom the Hub never saw is kept, for their age is not shown."""
+
+    async def scenario(scopes: list[str], kept: set[str]) -> None:
+        async with world(users=TIMEOUT) as w:
+            w.hub.tokens[w.hub.token] = service_token(scopes=scopes)
+            add(w, "ina")
+            w.hub.add_user("nora", created=w.ago(90_000), last_activity=None)
+            await w.cycle()
+            assert results(w)["ina"] is Result.DELETED
+            assert set(w.hub.users) == kept
+
+    asyncio.run(scenario([s for s in USER_SCOPES if s != "read:users"], {"nora"}))
+    asyncio.run(scenario(list(USER_SCOPES), set()))
+
+
 def test_servers_shown_one_by_one_only_delete_nobody() -> None:
     """Others of the same user would not be seen."""
 
