@@ -20,6 +20,7 @@ PROXY := build/proxy/.ready
 IDLE  := build/idle-culler/.ready
 # The environment that HUB names: the newest Hub is in .venv, an older one has its own.
 HUB_READY = $(if $(filter 6,$(HUB)),$(READY),$(if $(filter 4 5,$(HUB)),build/hubs/$(HUB)/.ready,$(error HUB=$(HUB): choose 4, 5 or 6)))
+PAGE  := build/installed/.ready
 CHP   := configurable-http-proxy@^5
 NODE_OK := node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)'
 
@@ -53,7 +54,7 @@ parity: $(READY) $(PROXY) $(IDLE)
 	@echo "== parity tests, beside jupyterhub-idle-culler"
 	@$(BIN)/python -m pytest tests/parity $(ARGS)
 
-e2e: $(READY) $(PROXY) $(HUB_READY)
+e2e: $(READY) $(PROXY) $(PAGE) $(HUB_READY)
 	@echo "== e2e tests, on a real JupyterHub $(HUB)"
 	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e -n $(AT_ONCE) --dist loadfile $(ARGS)
 
@@ -135,4 +136,10 @@ $(IDLE): $(READY)
 	@build/idle-culler/bin/python -m pip --disable-pip-version-check download -q --no-deps --no-binary jupyterhub-idle-culler \
 		--dest build/idle-culler/sdist 'jupyterhub-idle-culler==2.0.0'
 	@tar -xzf build/idle-culler/sdist/*.tar.gz -C build/idle-culler/sdist --strip-components 1
+	@touch $@
+
+# What the page for one machine says, done in a new environment that holds a Hub and nothing of ours.
+$(PAGE): $(READY) docs/install/one-machine.md $(shell find hubcull_hub hubcull_server_ext jupyter-config -type f ! -name '*.pyc')
+	@echo "-- hubcull into build/installed, as docs/install/one-machine.md says"
+	@$(BIN)/python -m harness.installed build/installed
 	@touch $@

@@ -159,6 +159,23 @@ def test_commands_and_links_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as they are made from their words."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_a_part_of_a_page_lead_to_a_heading(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text("utf-8"))
+    wrong = [
+        f"{path}#{anchor}"
+        for path, anchor in links
+        if anchor not in anchors((page.parent / path) if path else page)
+    ]
+    assert wrong == []
+
+
 def test_the_readme_begins_with_the_two_commands() -> None:
     """A newcomer finds them before anything has to be installed."""
     assert re.findall(r"^make .*$", text("README.md").split("## Install")[0], re.MULTILINE) == [
