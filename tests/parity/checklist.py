@@ -29,6 +29,9 @@ OPTIONS = {
     "1a.cull_arbiter_hook": "`c.IdleCuller.cull_arbiter_hook`, in a config file only",
     "1a.concurrency": "`concurrency`, 10, 0 for no bound: how much is asked of the Hub at once",
     "1a.api_page_size": "`api_page_size`, 0 for the Hub's default: users per page of a listing",
+    "1a.config": "`--config`, `idle_culler_config.py`: `c.IdleCuller` in a file; the command line wins",
+    "1a.generate_config": "`--generate-config`: prints a config file, and exit code 0",
+    "1a.class": "`--IdleCuller.timeout=60`: an option with its class",
     "1a.url": "`url`: the Hub's REST API, otherwise `JUPYTERHUB_API_URL`",
     "1a.token": "`JUPYTERHUB_API_TOKEN` is the token; a service that somebody else starts runs with it, too",
     "1a.request_timeout": "`JUPYTERHUB_REQUEST_TIMEOUT`, 60: seconds that one request may take",
@@ -42,6 +45,8 @@ COMMAND_LINE = {
     "1b.every_0": "`--cull-every=0`: an error",
     "1b.bad_value": "a value of the wrong type: an error",
     "1b.broken_file": "a config file that can not be run: an error in the log, and the defaults hold",
+    "1b.missing_file": "a config file that is not there: ignored",
+    "1b.logging": "`--logging=debug`: a warning, and nothing else",
     "1b.help": "`--help`: the options, and exit code 0",
     "1b.version": "`--version`: 0.0",
 }
@@ -102,6 +107,11 @@ SCOPES = {
     "1g.users": "with `admin:users` they are enough to delete users",
 }
 
+HUB = {
+    "1h.paging": "leans on: pages that name the next one, users by `state`, active servers only",
+    "1h.delete": "leans on: 204 for a stopped server, 404 for an unknown one, 400 to remove a default one",
+}
+
 OWN_TESTS = {
     "2.own_tests": "its own five tests pass",
 }
@@ -114,6 +124,7 @@ SECTIONS = (
     Section("1e Which users are deleted", USERS),
     Section("1f The process", PROCESS),
     Section("1g Permissions", SCOPES),
+    Section("1h What the Hub does", HUB),
     Section("2 Its own tests", OWN_TESTS),
 )
 

@@ -12,6 +12,7 @@ import pytest
 
 from hubcull_hub import __version__
 from tests.parity.cullers import IDLE_CULLER, Process, Scene, side_by_side, stop
+from tests.parity.replay import Reply
 from tests.parity.states import HOUR, LAST, Model, server, user
 
 REMOVE = b'{"remove": true}'
@@ -277,3 +278,124 @@ def test_the_period_is_half_of_the_timeout() -> None:
     cycles = re.findall(r"(\d\d),(\d{3}) hubcull\] cycle=", pair.ours.log)
     times = [int(seconds) + int(milliseconds) / 1000 for seconds, milliseconds in cycles]
     assert (times[2] - times[0]) % 60 == pytest.approx(4, abs=1)
+
+
+IN_USE_FOR_THEM = "c.IdleCuller.timeout = 7000\nc.IdleCuller.max_age = 9000\n"
+"""A file under which a server of three hours, idle for one, is stopped for its age."""
+
+
+def with_file(name: str, *options: str) -> Scene:
+    """Have a file of idle-culler's."""
+    return Scene(
+        users=lambda: [
+            user("ada", {"": server(idle=HOUR)}),
+            user("bob", {"": server(idle=HOUR, started=HOUR)}),
+        ],
+        options=options,
+        files={name: IN_USE_FOR_THEM},
+    )
+
+
+def default_file() -> Scene:
+    """Give it the name that is looked for."""
+    return with_file("idle_culler_config.py")
+
+
+def named_file() -> Scene:
+    """Give it a name of its own."""
+    return with_file("culler.py", "--config=culler.py")
+
+
+def file_and_option() -> Scene:
+    """Contradict it on the command line."""
+    return with_file("idle_culler_config.py", "--max-age=0")
+
+
+@pytest.mark.parity("1a.config")
+def test_a_file_of_idle_cullers_is_understood() -> None:
+    """In the working directory, or where `--config` says."""
+    for scene in (default_file, named_file):
+        pair = side_by_side(scene)
+        assert pair.same("ada") == [stop("ada")]
+        assert pair.same("bob") == []
+        assert "c.Hubcull." in pair.ours.log  # the new name is told
+
+
+@pytest.mark.parity("1a.config")
+def test_the_command_line_wins() -> None:
+    pair = side_by_side(file_and_option)
+    assert pair.same("ada") == []
+    assert pair.same(LAST) == [stop(LAST)]
+
+
+def missing_file() -> Scene:
+    """Name a file that is not there."""
+    return wrong("--config=no-such-file.py", until_theirs=last_stopped)
+
+
+@pytest.mark.parity("1b.missing_file", differs="D10", reason="an error: a file that was named must be there")
+def test_a_named_file_must_be_there() -> None:
+    """Theirs goes on with its defaults."""
+    pair = side_by_side(missing_file)
+    assert pair.theirs.deletes == [stop("ada"), stop(LAST)]
+    assert (pair.ours.code, pair.ours.hub.requests) == (2, [])
+    assert "there is no such file" in pair.ours.log
+
+
+def generating() -> Scene:
+    """Ask for a config file."""
+    return Scene(every=None, options=("--generate-config",), until_theirs=ended, until_ours=ended)
+
+
+@pytest.mark.parity("1a.generate_config")
+def test_a_config_file_is_printed() -> None:
+    """With every option in it, under the name of today, and nothing else is done."""
+    pair = side_by_side(generating)
+    assert [(run.code, run.hub.requests) for run in pair] == [(0, []), (0, [])]
+    assert "# c.IdleCuller.timeout = 600" in pair.theirs.log
+    assert re.search(r"# ?c.Hubcull.timeout = 600", pair.ours.log)
+
+
+def by_class() -> Scene:
+    """Name an option with its class."""
+    return Scene(
+        users=lambda: [user("ada", {"": server(idle=HOUR)})],
+        options=("--IdleCuller.timeout=7000", "--IdleCuller.max_age=9000"),
+    )
+
+
+@pytest.mark.parity("1a.class")
+def test_an_option_may_be_named_with_its_class() -> None:
+    assert side_by_side(by_class).same("ada") == [stop("ada")]
+
+
+def logging_1() -> Scene:
+    """Set the log's level as 1.x did."""
+    return Scene(options=("--timeout=3600", "--logging=debug"))
+
+
+@pytest.mark.parity("1b.logging", differs="L10", reason="understood, as 1.x did and 2.0 does no more")
+def test_the_level_of_the_log_as_1_x_had_it() -> None:
+    """2.0 warns and goes on."""
+    pair = side_by_side(logging_1)
+    assert pair.same(LAST) == [stop(LAST)]
+    assert "Unrecognized alias: 'logging'" in pair.theirs.log
+    assert "unknown option" not in pair.ours.log
+
+
+def no_limit() -> Scene:
+    """Switch the time limit of a request off, and let the first answer take three seconds."""
+    return Scene(
+        options=("--timeout=3600",),
+        env={"JUPYTERHUB_REQUEST_TIMEOUT": "0"},
+        hub={"script": {"GET /": Reply(after=3.0)}},
+    )
+
+
+@pytest.mark.parity(
+    "1a.request_timeout", differs="L13", reason="0 is the longest limit that there is, not none"
+)
+def test_a_time_limit_of_0_does_not_end_the_work() -> None:
+    """An answer that takes three seconds is waited for by both."""
+    pair = side_by_side(no_limit)
+    assert pair.same(LAST) == [stop(LAST)]
