@@ -60,6 +60,17 @@ class HubAPI:
         """Create the user; one that exists already is fine."""
         self.must("POST", f"/users/{quote(user, safe='')}", also=[409])
 
+    def user_model(self, user: str) -> dict[str, Any] | None:
+        """Return the Hub's model of a user, None where it knows none of that name."""
+        answer = self.must("GET", f"/users/{quote(user, safe='')}", also=[404])
+        model: dict[str, Any] = answer.json()
+        return model if answer.ok else None
+
+    def be_active(self, user: str) -> None:
+        """Have the Hub note activity of the user now."""
+        now = datetime.now(timezone.utc).isoformat()
+        self.must("POST", f"/users/{quote(user, safe='')}/activity", {"last_activity": now})
+
     def mint_token(self, user: str, scopes: Sequence[str] | None = None, note: str = "harness") -> str:
         """Return a new API token of the user, with all the user may do or with ``scopes``."""
         body: dict[str, object] = {"note": note}
