@@ -31,8 +31,8 @@ MAKEFLAGS += --no-print-directory
 
 help:
 	@echo "make demo           watch hubcull at work on a real JupyterHub (EXIT=1: end by itself, exit code 0 if all was right)"
-	@echo "make test           all tests: unit, component, contract, e2e; each is a target of its own, ARGS='-k name' picks"
-	@echo "make parity         the tests beside jupyterhub-idle-culler 2.0.0, which it installs in build/idle-culler"
+	@echo "make test           all tests: unit, component, contract, e2e, parity; each is a target of its own, ARGS='-k name' picks"
+	@echo "make parity         the tests beside jupyterhub-idle-culler 2.0.0, in build/idle-culler (QUICK=1: as in make test)"
 	@echo "make docs           write docs/parity.md, which is made from the tests"
 	@echo "make hubs           the e2e tests on JupyterHub 4, 5 and 6, one after the other; 'make e2e HUB=4' is one of them"
 	@echo "make lint           ruff, mypy, import-linter"
@@ -43,16 +43,21 @@ demo: $(READY) $(PROXY) $(HUB_READY)
 	@HUBCULL_HUB=$(HUB) $(BIN)/python -m harness.demo $(if $(EXIT),--exit)
 
 test: unit component contract e2e
+	@$(MAKE) parity QUICK=1
 	@$(MAKE) e2e HUB=4
-	@echo "== all stages passed: unit, component, contract, e2e on JupyterHub $(HUB) and 4"
+	@echo "== all stages passed: unit, component, contract, parity, e2e on JupyterHub $(HUB) and 4"
 
 unit component contract: $(READY)
 	@echo "== $@ tests"
 	@$(BIN)/python -m pytest tests/$@ $(ARGS)
 
+# The quick ones do without a real Hub and without idle-culler's own tests, which start one.
+ON_A_REAL_HUB := $(patsubst %,tests/parity/test_%.py,real_hub own_tests replay)
+
 parity: $(READY) $(PROXY) $(IDLE)
 	@echo "== parity tests, beside jupyterhub-idle-culler"
-	@$(BIN)/python -m pytest tests/parity $(ARGS)
+	@$(BIN)/python -m pytest tests/parity -n $(AT_ONCE) --dist loadfile \
+		$(if $(QUICK),$(addprefix --ignore=,$(ON_A_REAL_HUB))) $(ARGS)
 
 e2e: $(READY) $(PROXY) $(PAGE) $(HUB_READY)
 	@echo "== e2e tests, on a real JupyterHub $(HUB)"

@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from harness.hubconfig import Service
 from harness.processes import alive
 from harness.realhub import RealHub
@@ -63,6 +65,7 @@ def test_a_service_with_an_https_url_is_reached_by_the_proxy(make_hub: MakeHub) 
     assert ", with TLS" in hub.service_log.read_text()
 
 
+@pytest.mark.parity("1a.ssl_enabled")
 def test_an_entry_of_idle_cullers_without_url(make_hub: MakeHub) -> None:
     """Its two options, and last_activity: the idle one is stopped, the one in use kept."""
     hub = make_hub(

@@ -20,7 +20,7 @@ def hook(inactive, inactive_limit, server):
     name = server["full_name"].split("/")[0]
     told = {
         "name": server["full_name"], "limit": inactive_limit, "limit_type": type(inactive_limit).__name__,
-        "inactive": None if inactive is None else round(inactive.total_seconds(), -1),
+        "inactive": None if inactive is None else round(inactive.total_seconds(), -2),
         "inactive_type": type(inactive).__name__, "server": sorted(server),
     }
     print("ASKED", json.dumps(told), flush=True)

@@ -55,6 +55,7 @@ def test_the_hub_is_reached_with_the_files_it_gives_a_service(made: HubCerts) ->
     assert ask(made, HubTls(given(made)))[0] == "6.1.1"
 
 
+@pytest.mark.parity("1a.ssl_enabled")
 def test_the_hub_is_reached_with_its_own_files(made: HubCerts) -> None:
     """As jupyterhub-idle-culler does it, with internal_certs_location."""
     assert ask(made, HubTls(files_below(str(made.folder))))[0] == "6.1.1"

@@ -105,6 +105,7 @@ def the_littlest_jupyterhub() -> list[tuple[list[str], dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("cases", [zero_to_jupyterhub, the_littlest_jupyterhub])
+@pytest.mark.parity("1b.distributions")
 def test_the_command_lines_of_the_distributions_run_verbatim(cases: Any) -> None:
     """Every combination that they can build, 128 and 64."""
     lines = cases()
