@@ -99,7 +99,7 @@ PROCESS = {
     "1f.hub_down": "while the Hub fails nothing is stopped; it is tried again in the next cycle",
     "1f.retry": "a stop that failed is tried again in the next cycle",
     "1f.cost": "every cycle lists all users with a ready server",
-    "1f.signals": "SIGTERM ends it",
+    "1f.signals": "SIGINT ends it with exit code 0, SIGTERM at once",
     "1f.log": "errors of a cycle are in the log",
 }
 

@@ -42,6 +42,7 @@ class Process:
     hub: ReplayHub
     popen: subprocess.Popen[bytes]
     folder: Path
+    ends_by: signal.Signals = signal.SIGTERM
 
     @property
     def log(self) -> str:
@@ -49,9 +50,9 @@ class Process:
         return (self.folder / "log").read_text(errors="replace")
 
     def end(self) -> None:
-        """End it by SIGTERM, and by force where that takes too long."""
+        """End it by its signal, and by force where that takes too long."""
         if self.popen.poll() is None:
-            self.popen.send_signal(signal.SIGTERM)
+            self.popen.send_signal(self.ends_by)
         try:
             self.popen.wait(15)
         except subprocess.TimeoutExpired:
@@ -129,7 +130,8 @@ class Scene:
     ``users`` makes the state, to which `LAST` is added; ``hub`` are fields of `ReplayHub`. ``options`` are
     for both, ``theirs`` and ``ours`` for one; ``every`` (s) is the period, long enough for one cycle, None
     for the default. ``files`` are written to the working directory of both before the start. ``managed``
-    gives hubcull the environment of a service without ``url``.
+    gives hubcull the environment of a service without ``url``. After ``until_...``, or ``patience`` seconds,
+    each is ended by the signal ``ends_by``.
     """
 
     users: Callable[[], Sequence[Model]] = tuple
@@ -143,6 +145,7 @@ class Scene:
     managed: bool = True
     last: bool = True
     patience: float = PATIENCE
+    ends_by: signal.Signals = signal.SIGTERM
     until_theirs: Until = one_cycle_of_theirs
     until_ours: Until = one_cycle_of_ours
 
@@ -215,6 +218,8 @@ def side_by_side(make: Callable[[], Scene]) -> Pair:
             for process in [begin(scene, hub, stack.enter_context(hub.serve()), folder / begin.__name__)]
         ]
         try:
+            for process, _ in started:
+                process.ends_by = scene.ends_by
             memory = _wait(started, scene.patience)
         finally:
             for process, _ in started:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 
 import pytest
 
@@ -189,7 +190,34 @@ def test_models_are_not_kept() -> None:
 
 def without_token() -> Scene:
     """No token in the environment."""
-    return Scene(env={"JUPYTERHUB_API_TOKEN": ""}, until_theirs=ended, until_ours=ended)
+    return Scene(
+        options=("--timeout=3600",),
+        env={"JUPYTERHUB_API_TOKEN": ""},
+        until_theirs=lambda process: bool(process.hub.strangers),
+        until_ours=ended,
+    )
+
+
+@pytest.mark.parity("1a.token", differs="D10", reason="without one it does not start, and says what to do")
+def test_without_a_token_it_does_not_start() -> None:
+    """An empty token starts theirs all the same; the Hub refuses it everything."""
+    pair = side_by_side(without_token)
+    assert set(pair.theirs.hub.strangers) == {"token"}
+    assert (pair.ours.code, pair.ours.hub.requests) == (2, [])
+    assert "set JUPYTERHUB_API_TOKEN" in pair.ours.log
+
+
+def interrupted() -> Scene:
+    """Interrupt both, as Ctrl-C does, when they have done one cycle."""
+    return Scene(options=("--timeout=3600",), ends_by=signal.SIGINT)
+
+
+@pytest.mark.parity("1f.signals")
+def test_ctrl_c_ends_it() -> None:
+    """With exit code 0, either."""
+    pair = side_by_side(interrupted)
+    assert pair.same(LAST) == [stop(LAST)]
+    assert [run.code for run in pair] == [0, 0]
 
 
 def without_url() -> Scene:
