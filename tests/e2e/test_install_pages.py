@@ -83,6 +83,16 @@ def part(plan: str, heading: str) -> str:
     return plan.partition(f"\n{heading}")[2].partition("\n\n")[0]
 
 
+def outlives_its_activity(hub: RealHub, user: str) -> None:
+    """Assert that a server is there although its last_activity is older than timeout and cycle together.
+
+    A restarted proxy takes every route for just used, so that this figure begins anew with the Hub.
+    """
+    due = 1.5 * TIMEOUT
+    wait_until(lambda: hub.api.last_activity_age(user) > due, WITHIN, f"{user}'s last_activity is old")
+    assert hub.api.is_ready(user)
+
+
 def test_the_page_leads_from_a_dry_run_to_the_real_thing(machine: Machine) -> None:
     """A dry run stops nothing and shows what it would; then the idle server is stopped, and no other."""
     page = block(PAGE, "hub")
@@ -105,8 +115,7 @@ def test_the_page_leads_from_a_dry_run_to_the_real_thing(machine: Machine) -> No
     machine.write(page.replace(DRY_RUN, ""))
     hub.restart_hub()
     hub.api.wait_gone("ada", within=WITHIN)
-    assert hub.api.last_activity_age("carl") > TIMEOUT
-    assert hub.api.is_ready("carl")
+    outlives_its_activity(hub, "carl")
     assert alive(cell)
 
 
@@ -122,7 +131,6 @@ def test_a_pilot_leaves_the_others_alone(machine: Machine) -> None:
     for user in ("bob", "ada"):
         hub.api.start_server(user)
     hub.api.wait_gone("ada", within=WITHIN)
-    assert hub.api.last_activity_age("bob") > TIMEOUT
-    assert hub.api.is_ready("bob")
+    outlives_its_activity(hub, "bob")
     assert "bob/" not in machine.plan()
     assert "hubcull does nothing: no service" in hub.log.read_text()
