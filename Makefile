@@ -56,7 +56,7 @@ ON_A_REAL_HUB := $(patsubst %,tests/parity/test_%.py,real_hub own_tests replay)
 
 parity: $(READY) $(PROXY) $(IDLE)
 	@echo "== parity tests, beside jupyterhub-idle-culler"
-	@$(BIN)/python -m pytest tests/parity -n $(AT_ONCE) --dist loadfile \
+	@$(BIN)/python -m pytest tests/parity -n 2 --dist loadfile \
 		$(if $(QUICK),$(addprefix --ignore=,$(ON_A_REAL_HUB))) $(ARGS)
 
 e2e: $(READY) $(PROXY) $(PAGE) $(HUB_READY)

@@ -152,11 +152,11 @@ def test_a_stop_costs_one_question_more() -> None:
 
 
 def no_hurry() -> Scene:
-    """Twenty users, each with a server whose stop takes a fifth of a second."""
+    """Fourteen users, each with a server whose stop takes half a second."""
     return Scene(
-        users=lambda: [user(f"u{n:02}") for n in range(20)],
+        users=lambda: [user(f"u{n:02}") for n in range(14)],
         options=("--timeout=3600",),
-        hub={"script": {"DELETE *": Reply(after=0.2)}},
+        hub={"script": {"DELETE *": Reply(after=0.5)}},
     )
 
 
@@ -164,7 +164,7 @@ def no_hurry() -> Scene:
 def test_stops_are_under_way_at_once() -> None:
     """As many as `concurrency` allows, which is ten for both, and one in fact for theirs."""
     pair = side_by_side(no_hurry)
-    assert len(stopped(pair)) == 21
+    assert len(stopped(pair)) == 15
     assert (pair.theirs.hub.peak["DELETE"], pair.ours.hub.peak["DELETE"]) == (1, 10)
 
 
@@ -187,12 +187,12 @@ def test_a_slow_stop_delays_nobody() -> None:
     assert order[1][-1] == stop("slow")
 
 
-def many_named(option: str) -> Scene:
+def many_named(option: str, takes: float = 2.0) -> Scene:
     """One user with 30 named servers whose stop takes a while."""
     return Scene(
         users=lambda: [user("ada", {f"s{n:02}": server() for n in range(30)})],
         options=("--timeout=3600", option),
-        hub={"script": {"DELETE *": Reply(after=0.4)}},
+        hub={"script": {"DELETE *": Reply(after=takes)}},
     )
 
 
@@ -208,7 +208,7 @@ def many_named_unbounded() -> Scene:
 
 def many_named_3() -> Scene:
     """With a low bound."""
-    return many_named("--concurrency=3")
+    return many_named("--concurrency=3", takes=0.3)
 
 
 @pytest.mark.parity("1a.concurrency")
