@@ -36,26 +36,29 @@ See = Callable[[ServerState], Evidence]
 
 
 class Judge:
-    """One policy and perhaps a hook. What the hook changed is remembered until the next pass, to be shown."""
+    """One policy and perhaps a hook. What the hook said is remembered until the next pass, to be shown."""
 
     def __init__(self, policy: Policy, hook: Hook | None = None) -> None:
         self.policy, self._hook = policy, hook
         self.hook_names: tuple[str, ...] = () if hook is None else hook.named
         """What the hook takes beyond idle-culler's three arguments."""
-        self._changed: dict[ServerKey, Verdict] = {}
+        self._heard: dict[ServerKey, tuple[datetime | None, Opinion]] = {}
+        self._awaiting: set[tuple[ServerKey, datetime | None]] = set()
 
     def so_far(self, server: ServerState, see: See, now: Instant) -> Verdict:
-        """Return the verdict as of `now` without asking anybody, the hook's last word included."""
-        verdict = self._decide(server, see, now)
-        changed = self._changed.get(verdict.key)
-        if changed is None or changed.started != verdict.started or verdict.action is Action.HOLD:
-            return verdict
-        return changed
+        """Return the verdict as of `now` without asking anybody: with the hook's last word on that server."""
+        started, opinion = self._heard.get(server.key, (None, None))
+        if opinion is None or started != server.started:
+            return self._decide(server, see, now)
+        try:
+            asked = question(see(server), self.policy, now)
+        except Exception as error:
+            return self._undecided(server, error)
+        return self._decide(server, see, now) if asked is None else ruled(asked, opinion, now)
 
     def awaits_check(self, key: ServerKey, started: datetime) -> bool:
         """Tell whether only a check of its reporter's token keeps this server from being culled."""
-        changed = self._changed.get(key)
-        return changed is not None and changed.started == started and changed.reason is Reason.UNCONFIRMED
+        return (key, started) in self._awaiting
 
     async def rule(self, server: ServerState, see: See, now: Instant) -> Verdict:
         """Return the verdict on one server, the hook asked."""
@@ -72,7 +75,11 @@ class Judge:
                 return await self._ask(server, see, now, patience)
 
         verdicts = tuple(await asyncio.gather(*(one(server) for server in servers)))
-        self._changed = {v.key: v for v in verdicts if v.rule == HOOK_RULE}
+        there = {v.key for v in verdicts}
+        self._heard = {key: heard for key, heard in self._heard.items() if key in there}
+        self._awaiting = {
+            (v.key, v.started) for v in verdicts if v.rule == HOOK_RULE and v.reason is Reason.UNCONFIRMED
+        }
         failed = [v for v in verdicts if v.reason is Reason.HOOK_FAILED]
         if failed:
             first = failed[0]
@@ -99,7 +106,9 @@ class Judge:
             asked = question(evidence, self.policy, now)
             if asked is None:
                 return decide(evidence, self.policy, now)
-            return ruled(asked, await patience.ask(self._hook, asked), now)
+            opinion = await patience.ask(self._hook, asked)
+            self._heard[server.key] = (server.started, opinion)
+            return ruled(asked, opinion, now)
         except Exception as error:
             return self._undecided(server, error)
 

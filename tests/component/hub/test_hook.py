@@ -196,6 +196,23 @@ def test_a_hook_that_answers_nobody_is_not_waited_for_again_and_again() -> None:
     run(scenario)
 
 
+def test_what_is_shown_knows_its_last_word() -> None:
+    """A server that comes of age between two cycles is shown as spared, not as about to be stopped."""
+
+    async def scenario() -> None:
+        async with world(AGED, hook=classic) as w:
+            w.add("alice", "unlimited", started_ago=3500, idle=30)
+            w.add("bob", started_ago=3500, idle=30)
+            await w.cycle()
+            w.later(200)
+            assert w.verdict("alice", "unlimited").reason is Reason.HOOK_KEEPS
+            w.later(2000)
+            await w.cycle()
+            assert results(w) == {"bob/": Result.STOPPED}
+
+    run(scenario)
+
+
 def test_it_is_asked_again_right_before_the_stop() -> None:
     """What it says then counts."""
     answers = iter([True, False])
