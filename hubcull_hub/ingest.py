@@ -264,7 +264,11 @@ def _already_had(previous: Received, report: Report) -> bool:
 
 
 def _faults(report: Report) -> tuple[SourceFault, ...]:
-    """Return the strong sources that could not be read; one that is not even named is as good as failed."""
+    """Return the strong sources that could not be read; one that is not even named is as good as failed.
+
+    One that we do not know is strong unless it says of itself that it is weak: what it does not see then
+    would not have condemned anybody either.
+    """
     named = {source.name: source for source in report.sources}
     faults = [
         SourceFault(name, report.uptime, "not in the report") for name in STRONG_SOURCES if name not in named
@@ -273,5 +277,6 @@ def _faults(report: Report) -> tuple[SourceFault, ...]:
         SourceFault(source.name, source.failed_for or 0.0, source.detail or "")
         for source in report.sources
         if source.health is wire.Health.FAILED
+        and (source.name in STRONG_SOURCES or source.strength is not wire.Strength.WEAK)
     )
     return tuple(faults)

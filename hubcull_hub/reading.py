@@ -48,6 +48,7 @@ class Source(Struct, frozen=True, gc=False):
     health: wire.Health
     detail: LongText | None = None
     failed_for: Number | None = None
+    strength: wire.Strength | None = None
 
 
 class About(Struct, frozen=True, gc=False):

@@ -22,11 +22,15 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from hubcull_server_ext import __version__, clock, wire
 from hubcull_server_ext.config import HubcullSettings
 from hubcull_server_ext.reporter import HttpAnswer, Reporter, Tools, wait_for_event
+from hubcull_server_ext.signals.background import Around, BackgroundSource
 from hubcull_server_ext.signals.foreign import ForeignSource
 from hubcull_server_ext.signals.jobs import NOT_WORK
+from hubcull_server_ext.signals.kernel_processes import kernel_processes
 from hubcull_server_ext.signals.kernels import KernelsSource
+from hubcull_server_ext.signals.processes import ProcessTable
 from hubcull_server_ext.signals.requests import RequestsSource
-from hubcull_server_ext.signals.terminals import Clocks, TerminalsSource
+from hubcull_server_ext.signals.terminals import TerminalsSource
+from hubcull_server_ext.signals.ttys import Clocks
 from hubcull_server_ext.snapshot import Boot, Collector, SignalSource, build_report
 
 _HTTP_TIMEOUT = 10.0
@@ -95,6 +99,7 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
 
         async def build(sequence: int) -> wire.Report:
             # A report is only as good as the newest look; the service may stop a server upon it.
+            await self._each("hurry")
             await self._sample()
             return build_report(boot, sequence, self._collector, clock.monotonic())
 
@@ -107,20 +112,26 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
         assert self.serverapp is not None  # noqa: S101 - an initialized extension is linked
         settings = self.serverapp.web_app.settings
         clocks = Clocks(clock.monotonic, clock.wall, clock.boottime)
-        terminals = TerminalsSource(settings, clocks, self.not_work, reporter.poke)
+        table = ProcessTable()
+        kernels = KernelsSource(
+            settings["kernel_manager"], settings.get("event_logger"), clock.monotonic, reporter.poke
+        )
+        terminals = TerminalsSource(settings, clocks, self.not_work, reporter.poke, table)
         keystroke = terminals.keystroke if self.watch_terminals else None
+        around = Around(
+            lambda: kernel_processes(settings["kernel_manager"], kernels.free_since), terminals.shells
+        )
+        background = BackgroundSource(
+            table, clocks, around, os.environ, self.not_work, self.sample_interval, reporter.poke
+        )
         sources: dict[str, tuple[bool, SignalSource]] = {
-            "kernels": (
-                self.watch_kernels,
-                KernelsSource(
-                    settings["kernel_manager"], settings.get("event_logger"), clock.monotonic, reporter.poke
-                ),
-            ),
+            "kernels": (self.watch_kernels, kernels),
             "terminals": (self.watch_terminals, terminals),
             "requests": (
                 self.watch_requests,
                 RequestsSource(settings, clock.monotonic, keystroke, reporter.poke),
             ),
+            "background": (self.watch_background, background),
             "foreign": (self.watch_foreign, ForeignSource(settings, clock.utcnow)),
         }
         self._sources = {name: source for name, (on, source) in sources.items() if on}

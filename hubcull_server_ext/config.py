@@ -54,19 +54,25 @@ class HubcullSettings(Configurable):
         help="""Whether to watch requests and websockets by their handler's class. Default: True. Off, a
         person who only edits files is not seen."""
     ).tag(config=True)
+    watch_background = Bool(
+        help="""Whether to watch for work outside cells and terminals: what kernels do after their cells,
+        detached jobs, tmux and the like. Default: True, for it only ever protects. Linux only; elsewhere it
+        does nothing."""
+    ).tag(config=True)
     watch_foreign = Bool(
         help="""Whether to pass on what other extensions register as activity. Default: True, for what we do
         not know protects."""
     ).tag(config=True)
     not_work = List(
         Unicode(),
-        help="""Names of programs in a terminal that are never work. Default: sleep, pagers, editors, monitors
+        help="""Names of programs that are never work. Default: sleep, pagers, editors, monitors
         and the like, which may stay open for days. In the environment: names with commas between.""",
     ).tag(config=True)
     sample_interval = Float(
         min=_SHORTEST,
-        help="""Seconds between two looks at kernels and terminals. Default: 5. A look costs some milliseconds
-        while a terminal is open, next to nothing otherwise; a job shorter than this may go unseen.""",
+        help="""Seconds between two looks at kernels and terminals, and at what runs in the background while
+        something does. Default: 5. A look costs some milliseconds while a terminal is open, next to nothing
+        otherwise; a job shorter than this may go unseen.""",
     ).tag(config=True)
     first_report_within = Float(
         min=0,
@@ -88,6 +94,10 @@ class HubcullSettings(Configurable):
     @default("watch_requests")
     def _default_watch_requests(self) -> bool:
         return self._from_environment("watch_requests", _boolean, True)
+
+    @default("watch_background")
+    def _default_watch_background(self) -> bool:
+        return self._from_environment("watch_background", _boolean, True)
 
     @default("watch_foreign")
     def _default_watch_foreign(self) -> bool:

@@ -32,7 +32,11 @@ class SourceError(Exception):
 
 
 class SignalSource(Protocol):
-    """What the snapshot asks of a source of signals."""
+    """What the snapshot asks of a source of signals.
+
+    It may have a ``strength`` of `wire`, strong unless it says otherwise, and a ``remark``, which goes with
+    its health while all is well.
+    """
 
     @property
     def name(self) -> str:
@@ -74,7 +78,7 @@ class Collector:
         signals: list[wire.Signal] = []
         for source in self._sources:
             state, seen = self._ask(source, now)
-            health.append(state)
+            health.append(replace(state, strength=getattr(source, "strength", None)))
             signals.extend(seen)
         health.extend(wire.Source(name, wire.Health.OFF) for name in self._off)
         return tuple(health), tuple(signals)
@@ -94,7 +98,7 @@ class Collector:
         if trouble:
             return self._failed(source.name, "; ".join(trouble), now), signals
         self._failing_since.pop(source.name, None)
-        return wire.Source(source.name, wire.Health.OK), signals
+        return wire.Source(source.name, wire.Health.OK, getattr(source, "remark", None)), signals
 
     def _failed(self, name: str, detail: str, now: float) -> wire.Source:
         since = self._failing_since.setdefault(name, now)

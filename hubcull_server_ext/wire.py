@@ -63,6 +63,7 @@ class Kind:
     TERMINAL_INPUT = "terminal_input"  # presence: a keystroke
     TERMINAL_OUTPUT = "terminal_output"  # none
     TERMINAL_JOB = "terminal_job"  # work: a process that does not wait for its terminal
+    BACKGROUND_JOB = "background_job"  # work, weak: processes without a terminal that compute or move data
     API_REQUEST = "api_request"  # presence: a request that only a person's act makes
     VISIBLE_TAB = "visible_tab"  # presence, weak: the polls of a page that somebody may be looking at
     FOREIGN = "foreign"  # presence: what another extension or an unknown handler claims
@@ -96,12 +97,16 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One source of signals and its health; ``failed_for`` seconds when it failed, ``detail`` says why."""
+    """One source of signals and its health; ``failed_for`` seconds when it failed, ``detail`` says why.
+
+    ``strength``: that of what it sees, strong where it is None; without a weak source nothing is in doubt.
+    """
 
     name: str
     health: Health
     detail: str | None = None
     failed_for: float | None = None
+    strength: Strength | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +315,7 @@ _SIGNAL = _Shape(
 _SOURCE = _Shape(
     required={"name": _text()},
     presumed={"health": _choice(Health.FAILED)},
-    optional={"detail": _text(500), "failed_for": _number},
+    optional={"detail": _text(500), "failed_for": _number, "strength": _choice(Strength.STRONG)[0]},
 )
 _ABOUT = _Shape(
     optional={

@@ -9,8 +9,10 @@ nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from hubcull_server_ext.signals.processes import Process, ProcessTable
+from hubcull_server_ext.signals.process import Process
+from hubcull_server_ext.signals.processes import ProcessTable
 
 NOT_WORK = (
     "sleep", "tail", "watch", "top", "htop", "btop", "atop", "nvtop", "less", "man",
@@ -46,16 +48,28 @@ class Judge:
     Args:
         table: the processes, as last read.
         not_work: names of programs that are never work.
+        otherwise: what tells whether one is work where the system does not say what it waits for; without
+            it, it is.
 
     """
 
-    def __init__(self, table: ProcessTable, not_work: frozenset[str]) -> None:
+    def __init__(
+        self,
+        table: ProcessTable,
+        not_work: frozenset[str],
+        otherwise: Callable[[Process], bool] | None = None,
+    ) -> None:
         self.table = table
         self._not_work = not_work
+        self._otherwise = otherwise
 
     def is_work(self, process: Process) -> bool:
         """Whether a process of a terminal counts as work."""
-        if process.at_rest or self._listed(process) or self._waits(process):
+        if process.at_rest or self.listed(process):
+            return False
+        if self._otherwise is not None and not self.table.wait_is_told(process):
+            return self._otherwise(process)
+        if self._waits(process):
             return False
         return not self._only_waits_for_rest(process)
 
@@ -90,7 +104,8 @@ class Judge:
         name = _program(self.table.executable(process) or "")
         return name if name in _PUBLIC_NAMES else "program"
 
-    def _listed(self, process: Process) -> bool:
+    def listed(self, process: Process) -> bool:
+        """Whether it is one of the programs that are never work."""
         executable = self.table.executable(process)
         if executable is None or executable in _MULTICALL:
             return process.name in self._not_work

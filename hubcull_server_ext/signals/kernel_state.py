@@ -143,6 +143,13 @@ class KernelState:
         return not set(self.in_flight) - {_UNCONFIRMED}
 
     @property
+    def free_since(self) -> float | None:
+        """Since when nothing is in flight, minus infinite where nothing ever was, None while something is."""
+        if self.in_flight:
+            return None
+        return float("-inf") if self.last is None else self.last.ended
+
+    @property
     def label(self) -> str | None:
         """The type of what is in flight, where no cell is."""
         kinds = [request.kind for request in self.in_flight.values()]

@@ -155,6 +155,11 @@ class KernelsSource:
             raise SourceError("; ".join(problems), signals)
         return signals
 
+    def free_since(self, kernel_id: str) -> float | None:
+        """Return since when a kernel has nothing in flight (monotonic s), None while it has."""
+        watched = self._watched.get(kernel_id)
+        return float("-inf") if watched is None else watched.state.free_since
+
     def _on_gateway(self) -> bool:
         names = {cls.__name__ for cls in type(self._managers).__mro__}
         return bool(names & _GATEWAY_CLASSES) and bool(self._managers.list_kernel_ids())

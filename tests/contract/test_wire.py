@@ -24,6 +24,14 @@ def test_the_first_version_reads_and_writes_the_same() -> None:
     assert wire.to_json(wire.report_from_json(golden("busy"))) == golden("busy")
 
 
+def test_weak_sources_and_work_in_the_background_read_and_write_the_same() -> None:
+    """Added before the first release; a strength that is not known is taken for a strong source's."""
+    assert wire.to_json(wire.report_from_json(golden("background"))) == golden("background")
+    unknown = golden("background")
+    unknown["sources"][3]["strength"] = "homeopathic"
+    assert wire.report_from_json(unknown).sources[3].strength is wire.Strength.STRONG
+
+
 def test_what_a_newer_extension_adds_does_no_harm() -> None:
     """Unknown fields are ignored; an unknown clock protects, and an unknown health is doubt."""
     report = wire.report_from_json(golden("from_the_future"))

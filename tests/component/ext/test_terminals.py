@@ -15,7 +15,8 @@ import pytest
 from jupyter_server.serverapp import ServerApp
 
 from hubcull_server_ext import clock, wire
-from hubcull_server_ext.signals.terminals import Clocks, TerminalsSource
+from hubcull_server_ext.signals.terminals import TerminalsSource
+from hubcull_server_ext.signals.ttys import Clocks
 from hubcull_server_ext.snapshot import UnavailableError
 from tests.component.ext.waiting import until
 

@@ -341,6 +341,32 @@ def test_a_source_left_out_is_as_good_as_failed() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("source", "decided"),
+    [
+        ({"name": "background", "strength": "weak"}, ("cull", "idle")),
+        ({"name": "tea_leaves", "strength": "weak"}, ("cull", "idle")),
+        ({"name": "tea_leaves"}, ("hold", "source_failed")),
+        ({"name": "tea_leaves", "strength": "homeopathic"}, ("hold", "source_failed")),
+        ({"name": "terminals", "strength": "weak"}, ("hold", "source_failed")),
+    ],
+)
+def test_a_weak_source_that_failed_holds_nothing(source: dict[str, object], decided: tuple[str, str]) -> None:
+    """What it does not see would not have condemned; but what idleness needs can not call itself weak."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice")
+            body = w.body("alice/")
+            others = [s for s in body["sources"] if s["name"] != source["name"]]
+            body["sources"] = [*others, {**source, "health": "failed", "failed_for": 5.0}]
+            async with w.web() as client:
+                _, reply = await post(client, token, body)
+            assert (reply["state"], reply["reason"]) == decided
+
+    run(scenario)
+
+
 def test_a_user_who_proves_no_server_has_no_idle_server() -> None:
     """Unknown, not without extension; for silence_limit at most. Others are judged as ever."""
 

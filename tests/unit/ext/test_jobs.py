@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from hubcull_server_ext.signals.jobs import NOT_WORK, Judge
-from hubcull_server_ext.signals.processes import Process, ProcessTable
+from hubcull_server_ext.signals.process import Process
+from hubcull_server_ext.signals.processes import ProcessTable
 
 
 def process(pid: int, name: str, parent: int = 1, state: str = "S", threads: int = 1) -> Process:

@@ -48,6 +48,23 @@ def test_partial_failure_keeps_what_was_seen() -> None:
     assert signals == (BUSY,)
 
 
+class Weak(Scripted):
+    """A source that says of itself that it is weak, and what there is to say while it is well."""
+
+    strength = wire.Strength.WEAK
+    remark = "half blind"
+
+
+def test_a_source_says_how_strong_it_is_and_what_it_lacks() -> None:
+    """In sickness and in health; the remark gives way to what is wrong."""
+    collector = Collector([Weak("background", [BUSY], ValueError())])
+    weak = wire.Strength.WEAK
+    assert [collector.collect(now)[0][0] for now in (1.0, 2.0)] == [
+        wire.Source("background", wire.Health.OK, "half blind", strength=weak),
+        wire.Source("background", wire.Health.FAILED, "ValueError", 0.0, strength=weak),
+    ]
+
+
 def test_failure_begins_anew_after_recovery() -> None:
     """``failed_for`` counts from the newest failure, not from one that passed."""
     collector = Collector([Scripted("kernels", ValueError(), [], ValueError())])

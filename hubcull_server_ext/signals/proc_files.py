@@ -1,0 +1,184 @@
+"""Questions about one process, answered from its files in Linux's /proc.
+
+A fact that can not be read is never taken for waiting: the caller then counts the process
+as work. It keeps no command line, no environment and no path.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from hubcull_server_ext.signals.process import Process
+
+# Only the calls in which a program can sit and wait, by the number that the kernel reports.
+_SYSCALLS = {
+    "x86_64": {
+        0: "read", 19: "read", 7: "poll", 271: "poll", 23: "select", 270: "select",
+        232: "epoll", 281: "epoll", 441: "epoll", 61: "child", 247: "child", 130: "child",
+    },
+    "aarch64": {
+        63: "read", 65: "read", 73: "poll", 72: "select",
+        22: "epoll", 441: "epoll", 260: "child", 95: "child", 133: "child",
+    },
+}  # fmt: skip
+_POLLIN = 0x1 | 0x40
+_EPOLLIN = 0x1 | 0x40
+_MAX_FDS = 4096
+_ESTABLISHED = b"01"
+_LONGEST_ENVIRONMENT = 1 << 20
+_LONGEST_IO = 4096
+_DEV_TTY = os.makedev(5, 0)
+"""``/dev/tty``, the name by which any process may open its own terminal."""
+
+
+class ProcessFiles:
+    """The files of every process.
+
+    Args:
+        root: where the kernel's process files are.
+        machine: the processor's name, as `platform.machine` gives it.
+
+    """
+
+    def __init__(self, root: Path = Path("/proc"), machine: str | None = None) -> None:
+        self._root = root
+        self._calls = _SYSCALLS.get(platform.machine() if machine is None else machine, {})
+
+    def executable(self, process: Process) -> str | None:
+        """Return the base name of the program's file, or None where it may not be read."""
+        with suppress(OSError):
+            return (self._root / str(process.pid) / "exe").readlink().name.removesuffix(" (deleted)")
+        return None
+
+    def interactive(self, process: Process) -> bool:
+        """Whether a shell reads commands from its terminal: no script, no ``-c``, input from the tty."""
+        try:
+            words = (self._root / str(process.pid) / "cmdline").read_bytes().split(b"\0")[1:]
+        except OSError:
+            return False
+        options = [word for word in words if word]
+        if any(not word.startswith(b"-") or (word[1:2] != b"-" and b"c" in word) for word in options):
+            return False
+        return self._is_terminal(process, 0)
+
+    def wait_is_told(self, process: Process) -> bool:
+        """Whether the system lets us see at all in which call a process waits."""
+        try:
+            text = (self._root / str(process.pid) / "syscall").read_text("ascii")
+        except (OSError, ValueError):
+            return False
+        return bool(self._calls) and bool(text.strip())
+
+    def waits_for_child(self, process: Process) -> bool:
+        """Whether its main thread waits for another process to end."""
+        return self._blocked_in(process)[0] == "child"
+
+    def waits_for_terminal(self, process: Process) -> bool:
+        """Whether its main thread is known to wait for input of its own terminal, and of no other machine.
+
+        One that awaits the terminal and a connection alike may be ``ssh host command`` or an idle prompt
+        over there: that is not known, so it does not count as waiting.
+        """
+        call, first, second = self._blocked_in(process)
+        try:
+            if call == "read":
+                return self._is_terminal(process, first)
+            fds = list(self._awaited(process, call, first, second))
+            if not any(self._is_terminal(process, fd) for fd in fds):
+                return False
+            return not any(self._is_connection(process, fd) for fd in fds)
+        except (OSError, ValueError, struct.error):
+            return False
+
+    def _awaited(self, process: Process, call: str, first: int, second: int) -> Iterator[int]:
+        """Yield the descriptors from which the blocked call awaits input."""
+        if call == "poll":
+            size = min(second, _MAX_FDS)
+            for fd, events, _ in struct.iter_unpack("=ihh", self._memory(process, first, size * 8)):
+                if fd >= 0 and events & _POLLIN:
+                    yield fd
+        elif call == "select" and second:
+            count = min(first, _MAX_FDS)
+            bits = int.from_bytes(self._memory(process, second, (count + 7) // 8), "little")
+            yield from (fd for fd in range(count) if bits >> fd & 1)
+        elif call == "epoll":
+            text = (self._root / str(process.pid) / "fdinfo" / str(first)).read_text("ascii", "replace")
+            for line in text.splitlines():
+                words = line.split()
+                if len(words) >= 4 and words[0] == "tfd:" and int(words[3], 16) & _EPOLLIN:
+                    yield int(words[1])
+
+    def _blocked_in(self, process: Process) -> tuple[str, int, int]:
+        """Return the call in which the main thread is blocked, and its first two arguments."""
+        with suppress(OSError, ValueError):
+            words = (self._root / str(process.pid) / "syscall").read_text("ascii").split()
+            if len(words) > 2:
+                return self._calls.get(int(words[0]), ""), int(words[1], 16), int(words[2], 16)
+        return "", 0, 0
+
+    def _memory(self, process: Process, address: int, size: int) -> bytes:
+        with (self._root / str(process.pid) / "mem").open("rb", buffering=0) as memory:
+            memory.seek(address)
+            return memory.read(size)
+
+    def _is_terminal(self, process: Process, fd: int) -> bool:
+        """Whether a descriptor of the process is its controlling terminal."""
+        try:
+            device = (self._root / str(process.pid) / "fd" / str(fd)).stat().st_rdev
+        except OSError:
+            return False
+        return process.tty != 0 and device in {process.tty, _DEV_TTY}
+
+    def _is_connection(self, process: Process, fd: int) -> bool:
+        """Whether a descriptor is an established TCP connection.
+
+        Raises:
+            OSError: when that can not be read.
+
+        """
+        folder = self._root / str(process.pid)
+        kind, _, number = os.readlink(folder / "fd" / str(fd)).partition(":")  # noqa: PTH115 - no path
+        if kind != "socket":
+            return False
+        wanted = number.strip("[]").encode()
+        for name in ("tcp", "tcp6"):
+            for line in (folder / "net" / name).read_bytes().splitlines()[1:]:
+                words = line.split()
+                if len(words) > 9 and words[3] == _ESTABLISHED and words[9] == wanted:
+                    return True
+        return False
+
+    def owner(self, process: Process) -> int | None:
+        """Return the number of the user whose process it is, or None where it is gone."""
+        with suppress(OSError):
+            return os.stat(f"{self._root}/{process.pid}").st_uid  # noqa: PTH116 - a Path takes longer
+        return None
+
+    def environment(self, process: Process) -> bytes | None:
+        """Return the environment that it was started with, or None where it may not be read."""
+        with suppress(OSError), (self._root / str(process.pid) / "environ").open("rb", buffering=0) as file:
+            return file.read(_LONGEST_ENVIRONMENT)
+        return None
+
+    def moved(self, process: Process) -> int | None:
+        """Return the bytes that it read and wrote so far, or None where that may not be read.
+
+        The larger of what went through its calls, pipes and some connections included, and of what went to
+        and from disks.
+        """
+        try:
+            file = os.open(f"{self._root}/{process.pid}/io", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                text = os.read(file, _LONGEST_IO)
+            finally:
+                os.close(file)
+            lines = (line.partition(b":") for line in text.splitlines())
+            counts = {key: int(count) for key, _, count in lines}
+            return max(counts[b"rchar"] + counts[b"wchar"], counts[b"read_bytes"] + counts[b"write_bytes"])
+        except (OSError, ValueError, KeyError):
+            return None

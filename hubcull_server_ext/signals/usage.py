@@ -1,0 +1,126 @@
+"""Which processes compute or move data, told from what each used over a window; pure.
+
+It knows counters and when they were read, and nothing of where they come from or of what the
+processes are. What it does not see used proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from hubcull_server_ext.signals.process import Process
+
+COMPUTES = 0.1
+"""Processor seconds per second from which on a process computes. Idle kernels, language servers and apps
+use up to 0.004, idle dask workers 0.04, and a slower machine makes more of that."""
+MOVES = 128 * 1024
+"""Bytes per second, read and written, from which on a process moves data. Idle ones move up to 18 kB/s."""
+SHORTEST_SPAN = 1.0
+"""Seconds between two looks at least: the use of a processor is counted in steps of 10 ms."""
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+Identity = tuple[int, int]
+
+
+class Use(NamedTuple):
+    """What an active process used: how often what makes it active, and since when (monotonic s)."""
+
+    share: float
+    since: float
+
+
+class _Gone(NamedTuple):
+    """What a parent's children had used before they ended: it has that counted as its own afterwards."""
+
+    ticks: int
+    moved: int
+
+
+class _Look:
+    """What was there at one time, and since then: the children that ended."""
+
+    def __init__(self, at: float, seen: dict[Identity, tuple[Process, int | None]]) -> None:
+        self.at, self.seen = at, seen
+
+    def gone(self, present: set[Identity]) -> dict[int, _Gone]:
+        """Return what ended, by the number of its parent."""
+        gone: dict[int, _Gone] = {}
+        for identity, (process, moved) in self.seen.items():
+            if identity not in present:
+                ticks, bytes_ = gone.get(process.parent, (0, 0))
+                ticks += process.used + process.used_by_dead
+                gone[process.parent] = _Gone(ticks, bytes_ + (moved or 0))
+        return gone
+
+
+class Meter:
+    """Compares each look with one that is a window older; a process must be met twice before it is known.
+
+    Args:
+        window: seconds over which use is averaged; what is known for a shorter time must use as much.
+
+    """
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self._looks: deque[_Look] = deque()
+
+    @property
+    def looked_at(self) -> float:
+        """When the newest look was (monotonic s), minus infinite before the first."""
+        return self._looks[-1].at if self._looks else float("-inf")
+
+    def take(
+        self,
+        processes: Sequence[Process],
+        moved: Mapping[Identity, int | None],
+        now: float,
+        begins: Mapping[Identity, float] | None = None,
+    ) -> dict[Identity, Use]:
+        """Take a look, and return which processes are active.
+
+        Args:
+            processes: with all their children, or what a child that ended had used is taken for its parent's.
+            moved: the bytes each read and wrote so far; None or absent where that is not known.
+            now: monotonic seconds, at least `SHORTEST_SPAN` after the look before.
+            begins: since when use counts (monotonic s), of processes of which earlier use does not.
+
+        """
+        while len(self._looks) > 1 and self._looks[1].at <= now - self._window:
+            self._looks.popleft()
+        present = {process.identity for process in processes}
+        gone = {look.at: look.gone(present) for look in self._looks}
+        active: dict[Identity, Use] = {}
+        for process in processes:
+            look = self._base(process.identity, (begins or {}).get(process.identity, float("-inf")))
+            if look is None:
+                continue
+            span = max(now - look.at, self._window)
+            left = gone[look.at].get(process.pid, _Gone(0, 0))
+            share = _share(process, moved.get(process.identity), look.seen[process.identity], left) / span
+            if share >= 1.0:
+                active[process.identity] = Use(share, look.at)
+        self._looks.append(_Look(now, {p.identity: (p, moved.get(p.identity)) for p in processes}))
+        return active
+
+    def knows(self, process: Process) -> bool:
+        """Whether a process was there at the newest look."""
+        return bool(self._looks) and process.identity in self._looks[-1].seen
+
+    def _base(self, identity: Identity, begin: float) -> _Look | None:
+        return next((look for look in self._looks if look.at >= begin and identity in look.seen), None)
+
+
+def _share(process: Process, moved: int | None, before: tuple[Process, int | None], gone: _Gone) -> float:
+    """Return for how many seconds the use since ``before`` would do to be active, the longer of both."""
+    then, moved_then = before
+    by_dead = max(0, process.used_by_dead - then.used_by_dead - gone.ticks)
+    computed = (process.used - then.used + by_dead) / _TICKS / COMPUTES
+    if moved is None or moved_then is None:
+        return computed
+    # Linux adds what a child had moved to its parent's count when the parent has waited for it.
+    return max(computed, (moved - moved_then - gone.moved) / MOVES)
