@@ -24,6 +24,7 @@ from hubcull_server_ext.config import HubcullSettings
 from hubcull_server_ext.reporter import HttpAnswer, Reporter, Tools, wait_for_event
 from hubcull_server_ext.signals.background import Around, BackgroundSource
 from hubcull_server_ext.signals.foreign import ForeignSource
+from hubcull_server_ext.signals.hook import RequestHook
 from hubcull_server_ext.signals.jobs import NOT_WORK
 from hubcull_server_ext.signals.kernel_processes import kernel_processes
 from hubcull_server_ext.signals.kernels import KernelsSource
@@ -129,7 +130,7 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
             "terminals": (self.watch_terminals, terminals),
             "requests": (
                 self.watch_requests,
-                RequestsSource(settings, clock.monotonic, keystroke, reporter.poke),
+                RequestsSource(RequestHook(settings), clock.monotonic, keystroke, reporter.poke),
             ),
             "background": (self.watch_background, background),
             "foreign": (self.watch_foreign, ForeignSource(settings, clock.utcnow)),

@@ -1,28 +1,30 @@
 """Requests and websocket messages: who acts, which pages are looked at.
 
-It wraps the web application's ``log_function``, the one public place that sees each
-finished request and each new websocket with its live handler. It reads classes, methods
-and argument names; it never keeps, logs or passes on any content.
+It reads classes, methods and argument names; it never keeps, logs or passes on any
+content. How requests are seen is the `hook`'s business.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
 
 from hubcull_server_ext import wire
 from hubcull_server_ext.signals.handlers import Meaning, is_terminal_socket, meaning
+from hubcull_server_ext.signals.hook import (
+    RequestHook,
+    SeeMessage,
+    authenticated_user,
+    is_new_socket,
+    user_name,
+    watch_messages,
+)
 from hubcull_server_ext.snapshot import SourceError
 
 _MAX_LABELS = 50
-_MAX_WRAPS = 5
-_SEEN = "_hubcull_seen"
-_SWITCHING_PROTOCOLS = 101
 _KINDS = {
     Meaning.HUMAN: (wire.Kind.API_REQUEST, wire.Strength.STRONG),
     Meaning.TAB: (wire.Kind.VISIBLE_TAB, wire.Strength.WEAK),
@@ -31,7 +33,6 @@ _KINDS = {
 # How many labels of each meaning one report carries, so that it stays small.
 _REPORTED = {Meaning.HUMAN: 10, Meaning.TAB: 1, Meaning.UNKNOWN: 20}
 _REPORTED_TERMINALS = 10
-_SeeMessage = Callable[[WebSocketHandler, "str | bytes"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,12 @@ class RequestsSource:
     """Watches what the web application serves; `reconcile` once all extensions are loaded, and now and then.
 
     Args:
-        settings: the tornado application's settings.
+        hook: shows the requests.
         clock: monotonic seconds.
         keystroke: called with a terminal's name when somebody types in it; None where nobody else
             reports that, and then this source does.
         changed: called when a person, or something unknown, acted.
+        elsewhere: whether another source watches a handler's class, so that this one leaves it alone.
 
     """
 
@@ -58,35 +60,29 @@ class RequestsSource:
 
     def __init__(
         self,
-        settings: MutableMapping[str, Any],
+        hook: RequestHook,
         clock: Callable[[], float],
         keystroke: Callable[[str], None] | None = None,
         changed: Callable[[], None] = lambda: None,
+        elsewhere: Callable[[type[object]], bool] = lambda _handler: False,
     ) -> None:
-        self._settings = settings
+        self._hook = hook
         self._clock = clock
         self._keystroke = keystroke
         self._changed = changed
+        self._elsewhere = elsewhere
         self._events: dict[tuple[Meaning, str], _Event] = {}
         self._typed: dict[str, float] = {}
-        self._installed: Callable[[RequestHandler], None] | None = None
-        self._wraps = 0
         self._stopped = False
         self._failure: Exception | None = None
+        hook.add(self._see)
 
     def reconcile(self) -> None:
-        """Begin to see requests; called again, take the place back from whoever replaced us."""
-        current = self._settings.get("log_function")
-        if self._stopped or (self._installed is not None and current is self._installed):
-            return
-        if self._wraps >= _MAX_WRAPS:
-            return  # somebody wraps us in turn; we are still called
-        self._wraps += 1
-        self._installed = self._wrapper(current)
-        self._settings["log_function"] = self._installed
+        """See to it that requests are seen."""
+        self._hook.reconcile()
 
     def stop(self) -> None:
-        """See nothing any more; the chain of log functions stays as others may have built on it."""
+        """See nothing any more."""
         self._stopped = True
 
     def collect(self, now: float) -> list[wire.Signal]:
@@ -108,30 +104,21 @@ class RequestsSource:
             raise SourceError(f"a request could not be classified: {type(failure).__name__}", signals)
         return signals
 
-    def _wrapper(self, previous: Callable[[RequestHandler], None] | None) -> Callable[[RequestHandler], None]:
-        def log_function(handler: RequestHandler) -> None:
-            self._see(handler)
-            if previous is not None:
-                previous(handler)
-
-        return log_function
-
     def _see(self, handler: RequestHandler) -> None:
         """Look at a finished request; whatever happens here, the server goes on."""
         try:
-            if not self._stopped and not getattr(handler, _SEEN, False):
-                setattr(handler, _SEEN, True)
+            if not self._stopped and not self._elsewhere(type(handler)):
                 self._classify(handler)
         except Exception as error:
             self._failure = error
 
     def _classify(self, handler: RequestHandler) -> None:
-        user = _authenticated_user(handler)
+        user = authenticated_user(handler)
         if not user:
             return
-        if handler.get_status() == _SWITCHING_PROTOCOLS:
+        if is_new_socket(handler):
             if isinstance(handler, WebSocketHandler):
-                self._watch_socket(handler, _user_name(user))
+                self._watch_socket(handler, user_name(user))
             return
         if not getattr(handler, "_track_activity", True) or "no_track_activity" in handler.request.arguments:
             return
@@ -140,7 +127,7 @@ class RequestsSource:
         if meant is Meaning.UNKNOWN and handler.get_status() >= 400:
             return
         label = f"{type(handler).__name__} {method}" if meant is Meaning.HUMAN else type(handler).__name__
-        self._note(meant, label, _user_name(user))
+        self._note(meant, label, user_name(user))
 
     def _note(self, meant: Meaning, label: str, actor: str | None) -> None:
         if meant is Meaning.NOTHING:
@@ -156,30 +143,19 @@ class RequestsSource:
         """See each message that a browser sends on a new websocket that may tell us something."""
         label = type(handler).__name__
         if is_terminal_socket(type(handler)):
-            self._wrap_messages(handler, self._see_terminal_message)
+            self._watch_messages(handler, self._see_terminal_message)
         elif meaning(type(handler), "GET") is Meaning.UNKNOWN:
-            self._wrap_messages(handler, lambda _socket, _message: self._note(Meaning.UNKNOWN, label, actor))
+            self._watch_messages(handler, lambda _socket, _message: self._note(Meaning.UNKNOWN, label, actor))
 
-    def _wrap_messages(self, handler: WebSocketHandler, see: _SeeMessage) -> None:
-        """Put ourselves before the instance's own ``on_message``, and hand back what that returns."""
-        reference = weakref.ref(handler)  # a strong one would keep a closed socket alive
-        function = _function_of(handler)
-        foreign = handler.on_message if function is None else None
+    def _watch_messages(self, handler: WebSocketHandler, see: SeeMessage) -> None:
+        def see_unless_stopped(socket: WebSocketHandler, message: str | bytes) -> None:
+            if not self._stopped:
+                see(socket, message)
 
-        def on_message(message: str | bytes) -> Awaitable[None] | None:
-            socket = reference()
-            if socket is None:
-                return None
-            try:
-                if not self._stopped:
-                    see(socket, message)
-            except Exception as error:
-                self._failure = error
-            if function is not None:
-                return function(socket, message)
-            return foreign(message) if foreign is not None else None
+        watch_messages(handler, see_unless_stopped, self._failed)
 
-        handler.on_message = on_message  # type: ignore[method-assign]
+    def _failed(self, error: Exception) -> None:
+        self._failure = error
 
     def _see_terminal_message(self, socket: WebSocketHandler, message: str | bytes) -> None:
         """Tell keystrokes from resizes by the message's first word; the keys themselves are not read."""
@@ -194,27 +170,6 @@ class RequestsSource:
             if len(self._typed) > _MAX_LABELS:
                 del self._typed[next(iter(self._typed))]
             self._changed()
-
-
-def _function_of(
-    handler: WebSocketHandler,
-) -> Callable[[WebSocketHandler, str | bytes], Awaitable[None] | None] | None:
-    """Return the plain function of a handler's ``on_message``, or None where it is not its own method."""
-    method = handler.on_message
-    function = getattr(method, "__func__", None)
-    return function if callable(function) and getattr(method, "__self__", None) is handler else None
-
-
-def _authenticated_user(handler: RequestHandler) -> object:
-    """Return who sent the request, as already decided by the server; never start a login of ours."""
-    values = vars(handler)
-    user: object = values.get("_jupyter_current_user") or values.get("_current_user")
-    return user
-
-
-def _user_name(user: object) -> str | None:
-    name = getattr(user, "username", None)
-    return name if isinstance(name, str) and name else None
 
 
 def _opens_file(handler: RequestHandler) -> bool:

@@ -19,6 +19,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 
 from hubcull_server_ext import clock, wire
+from hubcull_server_ext.signals.hook import RequestHook
 from hubcull_server_ext.signals.requests import RequestsSource
 from hubcull_server_ext.snapshot import SourceError
 from tests.component.ext.waiting import until
@@ -61,7 +62,7 @@ class Door:
     def __init__(self, app: ServerApp) -> None:
         self.settings = app.web_app.settings
         self.typed: list[str] = []
-        self.source = RequestsSource(self.settings, clock.monotonic, self.typed.append)
+        self.source = RequestsSource(RequestHook(self.settings), clock.monotonic, self.typed.append)
 
     def seen(self) -> list[tuple[str, str | None]]:
         """Return the kind and label of everything seen."""
@@ -232,7 +233,7 @@ async def test_keystrokes_count_where_nobody_watches_terminals(
 ) -> None:
     """With terminals off, what is typed is told here; a resize is not."""
     door.source.stop()
-    source = RequestsSource(door.settings, clock.monotonic)
+    source = RequestsSource(RequestHook(door.settings), clock.monotonic)
     source.reconcile()
     response = await jp_fetch("api", "terminals", method="POST", body="{}")
     name = json.loads(response.body)["name"]

@@ -1,0 +1,121 @@
+"""How requests are seen: the web application's ``log_function``, and a websocket's messages.
+
+That function is the one public place through which each finished request goes, and each
+new websocket with its live handler. One hook serves all sources that look at requests; it
+knows nothing of what they look for.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from tornado.web import RequestHandler
+from tornado.websocket import WebSocketHandler
+
+_MAX_WRAPS = 5
+_SEEN = "_hubcull_seen"
+_SWITCHING_PROTOCOLS = 101
+SeeMessage = Callable[[WebSocketHandler, "str | bytes"], None]
+
+
+class RequestHook:
+    """Shows each finished request once; `reconcile` once all extensions are loaded, and now and then.
+
+    Args:
+        settings: the tornado application's settings.
+
+    """
+
+    def __init__(self, settings: MutableMapping[str, Any]) -> None:
+        self._settings = settings
+        self._watchers: list[Callable[[RequestHandler], None]] = []
+        self._installed: Callable[[RequestHandler], None] | None = None
+        self._wraps = 0
+
+    def add(self, see: Callable[[RequestHandler], None]) -> None:
+        """Show requests to this function, too; it must not raise."""
+        self._watchers.append(see)
+
+    def reconcile(self) -> None:
+        """Begin to see requests; called again, take the place back from whoever replaced us.
+
+        What others have built on it since is left as it is, also at the end: only the watchers go quiet.
+        """
+        current = self._settings.get("log_function")
+        if self._installed is not None and current is self._installed:
+            return
+        if self._wraps >= _MAX_WRAPS:
+            return  # somebody wraps us in turn; we are still called
+        self._wraps += 1
+        self._installed = self._wrapper(current)
+        self._settings["log_function"] = self._installed
+
+    def _wrapper(self, previous: Callable[[RequestHandler], None] | None) -> Callable[[RequestHandler], None]:
+        def log_function(handler: RequestHandler) -> None:
+            if not getattr(handler, _SEEN, False):
+                setattr(handler, _SEEN, True)
+                for see in self._watchers:
+                    see(handler)
+            if previous is not None:
+                previous(handler)
+
+        return log_function
+
+
+def watch_messages(
+    handler: WebSocketHandler, see: SeeMessage, failed: Callable[[Exception], None] = lambda _error: None
+) -> None:
+    """Put ``see`` before the instance's own ``on_message``, and hand back what that returns.
+
+    Args:
+        handler: a new websocket.
+        see: called with the websocket and each message that the browser sends.
+        failed: called with what it raised; the message reaches the handler all the same.
+
+    """
+    reference = weakref.ref(handler)  # a strong one would keep a closed socket alive
+    function = _function_of(handler)
+    foreign = handler.on_message if function is None else None
+
+    def on_message(message: str | bytes) -> Awaitable[None] | None:
+        socket = reference()
+        if socket is None:
+            return None
+        try:
+            see(socket, message)
+        except Exception as error:
+            failed(error)
+        if function is not None:
+            return function(socket, message)
+        return foreign(message) if foreign is not None else None
+
+    handler.on_message = on_message  # type: ignore[method-assign]
+
+
+def is_new_socket(handler: RequestHandler) -> bool:
+    """Whether what has just finished is a websocket's handshake; the socket lives on."""
+    return handler.get_status() == _SWITCHING_PROTOCOLS
+
+
+def authenticated_user(handler: RequestHandler) -> object:
+    """Return who sent the request, as already decided by the server; never start a login of ours."""
+    values = vars(handler)
+    user: object = values.get("_jupyter_current_user") or values.get("_current_user")
+    return user
+
+
+def user_name(user: object) -> str | None:
+    """Return the name of such a user, where there is one."""
+    name = getattr(user, "username", None)
+    return name if isinstance(name, str) and name else None
+
+
+def _function_of(
+    handler: WebSocketHandler,
+) -> Callable[[WebSocketHandler, str | bytes], Awaitable[None] | None] | None:
+    """Return the plain function of a handler's ``on_message``, or None where it is not its own method."""
+    method = handler.on_message
+    function = getattr(method, "__func__", None)
+    return function if callable(function) and getattr(method, "__self__", None) is handler else None
