@@ -45,11 +45,13 @@ class Probe:
     """Whether we are known to hear one process of a kernel; `step` now and then until we do.
 
     Times in monotonic seconds. ``proven`` says that we are; ``suspected_since`` that the shell has not
-    answered for so long that the kernel must be taken for busy.
+    answered for so long that the kernel must be taken for busy; ``first_heard`` when the process's shell was
+    first known to be free: it had started by then.
     """
 
     def __init__(self) -> None:
         self.proven = False
+        self.first_heard: float | None = None
         self.suspected_since: float | None = None
         self._question: _Question | None = None
         self._patience = _FIRST_PATIENCE
@@ -71,12 +73,14 @@ class Probe:
         if waited >= _FREE_SHELL and _has_started(manager) and self.suspected_since is None:
             self.suspected_since = question.asked_at
 
-    def hears(self, message: KernelMessage) -> bool:
+    def hears(self, message: KernelMessage, now: float) -> bool:
         """Tell whether this published message proves that we hear the kernel, and its shell is free."""
         question = self._question
         if self.proven or question is None or message.parent_id != question.id or message.state != "idle":
             return False
         self.proven, self.suspected_since = True, None
+        if self.first_heard is None:
+            self.first_heard = now
         return True
 
     @property
@@ -93,7 +97,8 @@ class Probe:
     def reset(self) -> None:
         """Begin anew: another process of the kernel has to be heard."""
         self._drop()
-        self.proven, self.suspected_since, self._patience = False, None, _FIRST_PATIENCE
+        self.proven, self.first_heard = False, None
+        self.suspected_since, self._patience = None, _FIRST_PATIENCE
 
     def _ask(self, manager: Any, now: float) -> None:
         self._drop()

@@ -156,9 +156,14 @@ class KernelsSource:
         return signals
 
     def free_since(self, kernel_id: str) -> float | None:
-        """Return since when a kernel has nothing in flight (monotonic s), None while it has."""
+        """Return since when a kernel has nothing in flight (monotonic s), None while it has.
+
+        Nor has its start an end before its process answers: what it uses for that is nobody's work.
+        """
         watched = self._watched.get(kernel_id)
-        return float("-inf") if watched is None else watched.state.free_since
+        started = None if watched is None else watched.probe.first_heard
+        since = None if watched is None else watched.state.free_since
+        return None if started is None or since is None else max(started, since)
 
     def _on_gateway(self) -> bool:
         names = {cls.__name__ for cls in type(self._managers).__mro__}
@@ -194,7 +199,7 @@ class KernelsSource:
             watched.unreadable = None
             now = self._clock()
             watched.repair.heard(now, tells=message.parent_type not in CHATTER)
-            if watched.probe.hears(message):
+            if watched.probe.hears(message, now):
                 watched.state.shell_is_free(now)
                 if watched.repair.wanted and not watched.state.shell_was_free(watched.probe.asked_at, now):
                     watched.probe.doubt()  # asked before it began: ask again
