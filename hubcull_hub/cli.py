@@ -16,6 +16,7 @@ USAGE = """usage: hubcull COMMAND [OPTIONS]
   serve                     run the service (the same as: python -m hubcull_hub)
   plan                      what would be stopped now, and why not the others
   explain USER[/SERVER]     why one server is kept, held or stopped, and what was done before
+  import-idle-culler FILE   what takes the place of jupyterhub-idle-culler: entry, role, and what will differ
 
 hubcull COMMAND --help tells the options; hubcull --version the version.
 """
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None, default: str | None = None) -> int:
         "serve": serve,
         "plan": plan,
         "explain": explain,
+        "import-idle-culler": import_idle_culler,
     }
     if args and args[0] in commands:
         return commands[args[0]](args[1:], os.environ)
@@ -113,6 +115,20 @@ def explain(args: list[str], env: Mapping[str, str]) -> int:
     user, _, server = given.server.partition("/")
     query = {"user": user, "server": server}
     return _answer(env, given.url, query, ask.explain_text, as_json=given.json)
+
+
+def import_idle_culler(args: list[str], _: Mapping[str, str]) -> int:
+    """Print what takes the place of idle-culler, by what runs it now; nothing is changed on disk."""
+    from hubcull_hub import dialect, importer, old_entry  # noqa: PLC0415 - plan and explain do without traitlets
+
+    parser = argparse.ArgumentParser(prog="hubcull import-idle-culler", allow_abbrev=False)
+    importer.add_arguments(parser)
+    given = parser.parse_args(args)
+    try:
+        return _print(importer.run(given))
+    except (dialect.ConfigError, old_entry.EntryError) as error:
+        sys.stderr.write(f"hubcull: {error}\n")
+        return 1
 
 
 def _answer(

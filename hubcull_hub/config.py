@@ -11,6 +11,7 @@ import math
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from traitlets import TraitError
@@ -77,13 +78,37 @@ def load(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
         ConfigError: when anything can not be used.
 
     """
+    options, given, notes = read_options(argv)
+    settings = _settings(options, _own(env))
+    return replace(settings, notes=(*notes, *_notes(given, env, settings)))
+
+
+def _own(env: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment without an address that is none of ours.
+
+    The Hub gives each service that it starts a JUPYTERHUB_SERVICE_URL. Where the entry has no url it is that
+    of a server that was never placed, http://127.0.0.1:0/, and there is no JUPYTERHUB_SERVICE_PREFIX.
+    """
+    if "JUPYTERHUB_SERVICE_NAME" not in env or env.get("JUPYTERHUB_SERVICE_PREFIX"):
+        return env
+    return {name: value for name, value in env.items() if name != "JUPYTERHUB_SERVICE_URL"}
+
+
+def read_options(
+    argv: Sequence[str], folder: Path | None = None
+) -> tuple[Hubcull, list[Given], tuple[str, ...]]:
+    """Return the options of a command line and its config file, with what was given and what is to be said.
+
+    ``folder`` is the working directory in which the file is looked for, if that is another one than ours.
+
+    Raises:
+        ConfigError: when anything can not be used.
+
+    """
     arguments = parse(argv)
-    file = read_file(arguments.config)
+    file = read_file(arguments.config, folder or Path())
     values = {**one_each(file.given), **one_each(arguments.given)}  # the command line wins
-    options = _checked(values)
-    settings = _settings(options, env)
-    notes = _notes([*file.given, *arguments.given], env, settings)
-    return replace(settings, notes=(*file.notes, *notes))
+    return _checked(values), [*file.given, *arguments.given], file.notes
 
 
 def _checked(values: Mapping[str, Given]) -> Hubcull:
@@ -128,7 +153,7 @@ def _settings(options: Hubcull, env: Mapping[str, str]) -> Settings:
             named_servers=options.cull_named_servers,
         ),
         limits=Limits(options.stops_per_cycle, options.dry_run, options.remove_named_servers),
-        cull_every=_cull_every(options),
+        cull_every=cull_every_of(options),
         concurrency=options.concurrency,
         api_page_size=options.api_page_size,
         delete_idle_users=options.delete_idle_users,
@@ -163,11 +188,12 @@ def _certs(
 def fallback_certs(env: Mapping[str, str]) -> CertFiles | None:
     """Return what a service with broken options listens with under an https url: never raises."""
     with contextlib.suppress(TlsError):
-        return files_for_listening(env, elsewhere=False)
+        return files_for_listening(_own(env), elsewhere=False)
     return None
 
 
-def _cull_every(options: Hubcull) -> float:
+def cull_every_of(options: Hubcull) -> float:
+    """Return the time between two cycles (s), which follows the timeout unless it is given."""
     if 0 < options.cull_every < 1:
         raise ConfigError(unusable("cull_every", options.cull_every, "in the options"))
     return options.cull_every or max(1.0, options.timeout // 2)
@@ -227,7 +253,7 @@ def fallback_bind(argv: Sequence[str], env: Mapping[str, str]) -> tuple[str, int
     """Return where a service with broken options listens, so that the Hub's check finds it: never raises."""
     for candidate in (bind_in(argv), ""):
         with contextlib.suppress(ConfigError, ValueError):
-            bind = _bind(candidate, env, managed=True)
+            bind = _bind(candidate, _own(env), managed=True)
             if bind is None or _can_listen(bind):
                 return bind
     return None

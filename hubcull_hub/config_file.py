@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,24 +49,24 @@ class _PyLoader(PyFileConfigLoader):
         super().load_subconfig(fname, path)
 
 
-def read_file(path: str | None) -> FileOptions:
-    """Read the config file that was named, or the first of the default ones, or none.
+def read_file(path: str | None, folder: Path) -> FileOptions:
+    """Read the config file that was named, or the first of the default ones in the folder, or none.
 
     Raises:
         ConfigError: when one that was named is not there, or what it says is not understood.
 
     """
     if path is not None:
-        file = next((each for each in (Path(path), Path(f"{path}.py")) if _is_file(each)), None)
+        file = next((each for each in (folder / path, folder / f"{path}.py") if _is_file(each)), None)
         if file is None:
             raise ConfigError(f"config = {path!r}: there is no such file; name one that exists")
         return FileOptions(tuple(_given(file)))
-    there = [name for name in DEFAULT_FILES if _is_file(Path(name))]
+    there = [name for name in DEFAULT_FILES if _is_file(folder / name)]
     if not there:
         return FileOptions()
     used, *others = there
     notes = [f"{other} is not read, because {used} is there" for other in others]
-    return FileOptions(tuple(_given(Path(used))), tuple(notes))
+    return FileOptions(tuple(_given(folder / used)), tuple(notes))
 
 
 def _is_file(file: Path) -> bool:
@@ -75,26 +76,34 @@ def _is_file(file: Path) -> bool:
         return False
 
 
-def load_python(file: Path) -> Config:
-    """Run a config file and return what it set.
+def load_config(file: Path, *, strict: bool = True) -> Config:
+    """Run a config file and return what it set; ``strict``: parts that it loads must be there.
 
     Raises:
-        ConfigError: when it can not be run.
+        ConfigError: when it can not be run; the text names the line.
 
     """
-    loader = JSONFileConfigLoader if file.suffix == ".json" else _PyLoader
+    python = _PyLoader if strict else PyFileConfigLoader
+    loader = JSONFileConfigLoader if file.suffix == ".json" else python
     try:
         found: Config = loader(file.name, str(file.parent.absolute())).load_config()
     except (Exception, SystemExit) as error:  # the file is the operator's own Python
         raise ConfigError(
-            f"config = {str(file)!r} can not be run: {type(error).__name__}: {error}"
+            f"config = {str(file)!r} can not be run: {type(error).__name__}: {error}{_line(error, file)}"
         ) from error
     return found
 
 
+def _line(error: BaseException, file: Path) -> str:
+    """Return in which line of the file it went wrong, unless the error says so itself."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename) == file.absolute()]
+    return f" (line {lines[-1]})" if lines else ""
+
+
 def _given(file: Path) -> list[Given]:
     """Return every option that a file gives."""
-    found = load_python(file)
+    found = load_config(file)
     given = []
     for section, values in found.items():
         if isinstance(values, Config) and not values:

@@ -57,20 +57,23 @@ async def unfitness(hub: Owner, features: Features) -> list[Problem]:
     return judge(await hub.version(), await hub.own(), features)
 
 
+def needs(features: Features) -> dict[str, str]:
+    """Return all scopes that the service needs for its features, and what for."""
+    return {**_for_servers(features), **(_for_users(features) if features.users else {})}
+
+
+def _for_servers(features: Features) -> dict[str, str]:
+    found = {"list:users": "listing servers", "read:servers": "seeing servers"}
+    return found if features.dry_run else {**found, "delete:servers": "stopping servers"}
+
+
 def judge(version: str, owner: TokenOwner | None, features: Features) -> list[Problem]:
     """Judge a Hub's version and our own token's scopes."""
     if owner is None:
         text = "the Hub does not know the service's token; check JUPYTERHUB_API_TOKEN. Nothing is stopped"
         return [Problem(text, lists_nothing=True)]
     problems = list(_too_old(version))
-    needs = {
-        "list:users": "listing servers",
-        "read:servers": "seeing servers",
-        "delete:servers": "stopping servers",
-    }
-    if features.dry_run:
-        del needs["delete:servers"]
-    for scope, feature in needs.items():
+    for scope, feature in _for_servers(features).items():
         if not _has(owner.scopes, scope):
             text = (
                 f"scope {scope} is missing, needed for {feature}: add it to the service's role in"
@@ -82,18 +85,20 @@ def judge(version: str, owner: TokenOwner | None, features: Features) -> list[Pr
     return [*problems, *_about_users(owner.scopes, features)] if features.users else problems
 
 
+def _for_users(features: Features) -> dict[str, str]:
+    found = {"read:users:activity": "knowing who is inactive"}
+    if features.users_by_age:
+        found["read:users"] = "knowing how old the records of users are (max_age)"
+    return found if features.dry_run else {**found, "delete:users": "deleting users"}
+
+
 def _about_users(scopes: frozenset[str], features: Features) -> list[Problem]:
     """Name what deleting users lacks; servers are culled without it."""
-    needs = {"read:users:activity": "knowing who is inactive"}
-    if features.users_by_age:
-        needs["read:users"] = "knowing how old the records of users are (max_age)"
-    if not features.dry_run:
-        needs["delete:users"] = "deleting users"
     nobody = "No user is deleted; servers are culled all the same"
     texts = [
         f"scope {scope} is missing, needed for {feature} (delete_idle_users): add it to the service's role in"
         f" c.JupyterHub.load_roles. {nobody}"
-        for scope, feature in needs.items()
+        for scope, feature in _for_users(features).items()
         if not _has(scopes, scope)
     ]
     held = [scope for scope in scopes if scope.partition("!")[0] == "read:servers"]

@@ -173,9 +173,14 @@ def test_the_port_of_a_url_without_one_is_that_of_its_scheme() -> None:
 
 
 def test_a_managed_service_without_url_opens_no_port() -> None:
-    """As idle-culler's entry."""
+    """As idle-culler's entry; the Hub gives it an address all the same, which is nobody's."""
     env = {name: value for name, value in MANAGED.items() if name != "JUPYTERHUB_SERVICE_URL"}
     assert load([], env).bind is None
+    del env["JUPYTERHUB_SERVICE_PREFIX"]
+    env["JUPYTERHUB_SERVICE_URL"] = "http://127.0.0.1:0/"
+    assert load([], env).bind is None
+    assert fallback_bind([], env) is None
+    assert load(["--bind=127.0.0.1:7"], env).bind == ("127.0.0.1", 7)
 
 
 @pytest.mark.parametrize(

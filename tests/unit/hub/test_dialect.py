@@ -345,7 +345,11 @@ def test_a_service_without_url_is_told_how_to_turn_reports_on() -> None:
     assert "http://127.0.0.1:8000/jhub/services/cull-idle/" in note
     assert "pip install 'hubcull[server-ext]'" in note
     assert load([], ENV).notes == ()
-    assert load([], {**MANAGED, "JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:10101"}).notes == ()
+    with_url = {
+        "JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:10101",
+        "JUPYTERHUB_SERVICE_PREFIX": "/services/x/",
+    }
+    assert load([], {**MANAGED, **with_url}).notes == ()
     (note,) = load([], {**MANAGED, "JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.example/jhub/hub/"}).notes
     assert '"https://hub.example/jhub/services/cull-idle/"' in note
 
