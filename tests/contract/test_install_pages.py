@@ -77,6 +77,7 @@ def settings(service: Mapping[str, Any], address: str) -> Settings:
     environment = {
         "JUPYTERHUB_SERVICE_NAME": "hubcull",
         "JUPYTERHUB_SERVICE_URL": service["url"],
+        "JUPYTERHUB_SERVICE_PREFIX": "/services/hubcull/",
         "JUPYTERHUB_API_URL": f"http://{address}:8081/hub/api",
         "JUPYTERHUB_API_TOKEN": "secret",
     }
