@@ -22,6 +22,8 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from hubcull_server_ext import __version__, clock, wire
 from hubcull_server_ext.config import HubcullSettings
 from hubcull_server_ext.reporter import HttpAnswer, Reporter, Tools, wait_for_event
+from hubcull_server_ext.signals.app_traffic import HEARTBEATS
+from hubcull_server_ext.signals.apps import CLAIM, AppsSource, is_proxied
 from hubcull_server_ext.signals.background import Around, BackgroundSource
 from hubcull_server_ext.signals.foreign import ForeignSource
 from hubcull_server_ext.signals.hook import RequestHook
@@ -43,6 +45,7 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
 
     name = "hubcull"
     default_not_work = NOT_WORK
+    default_app_heartbeats = HEARTBEATS
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -125,15 +128,22 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
         background = BackgroundSource(
             table, clocks, around, os.environ, self.not_work, self.sample_interval, reporter.poke
         )
+        hook = RequestHook(settings)
+        elsewhere = is_proxied if self.watch_apps else lambda _handler: False
+        covered = [CLAIM] if self.watch_apps else []
         sources: dict[str, tuple[bool, SignalSource]] = {
             "kernels": (self.watch_kernels, kernels),
             "terminals": (self.watch_terminals, terminals),
             "requests": (
                 self.watch_requests,
-                RequestsSource(RequestHook(settings), clock.monotonic, keystroke, reporter.poke),
+                RequestsSource(hook, clock.monotonic, keystroke, reporter.poke, elsewhere),
+            ),
+            "apps": (
+                self.watch_apps,
+                AppsSource(hook, clock.monotonic, self.app_heartbeats, reporter.poke),
             ),
             "background": (self.watch_background, background),
-            "foreign": (self.watch_foreign, ForeignSource(settings, clock.utcnow)),
+            "foreign": (self.watch_foreign, ForeignSource(settings, clock.utcnow, covered)),
         }
         self._sources = {name: source for name, (on, source) in sources.items() if on}
         off = [name for name, (on, _) in sources.items() if not on]

@@ -59,6 +59,17 @@ class HubcullSettings(Configurable):
         detached jobs, tmux and the like. Default: True, for it only ever protects. Linux only; elsewhere it
         does nothing."""
     ).tag(config=True)
+    watch_apps = Bool(
+        help="""Whether to tell, for each app behind jupyter-server-proxy, what people do there from what its
+        page does by itself. Default: True. Off, the proxy's own word is taken, by which every heartbeat,
+        ping and pushed event is activity."""
+    ).tag(config=True)
+    app_heartbeats = List(
+        Unicode(),
+        help="""Regular expressions; a request to an app behind jupyter-server-proxy is no activity if one is
+        found in its path behind the app's own address. Default: what some apps' pages are known to ask for by
+        themselves. What keeps a regular beat needs no entry. In the environment: with commas between.""",
+    ).tag(config=True)
     watch_foreign = Bool(
         help="""Whether to pass on what other extensions register as activity. Default: True, for what we do
         not know protects."""
@@ -81,7 +92,8 @@ class HubcullSettings(Configurable):
     ).tag(config=True)
 
     default_not_work: tuple[str, ...] = ()
-    """The list of programs that applies unless configured; the owner of the list sets it."""
+    default_app_heartbeats: tuple[str, ...] = ()
+    """The lists that apply unless configured; the owner of each list sets it."""
 
     @default("watch_kernels")
     def _default_watch_kernels(self) -> bool:
@@ -98,6 +110,14 @@ class HubcullSettings(Configurable):
     @default("watch_background")
     def _default_watch_background(self) -> bool:
         return self._from_environment("watch_background", _boolean, True)
+
+    @default("watch_apps")
+    def _default_watch_apps(self) -> bool:
+        return self._from_environment("watch_apps", _boolean, True)
+
+    @default("app_heartbeats")
+    def _default_app_heartbeats(self) -> list[str]:
+        return self._from_environment("app_heartbeats", _names, list(self.default_app_heartbeats))
 
     @default("watch_foreign")
     def _default_watch_foreign(self) -> bool:

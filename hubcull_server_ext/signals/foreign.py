@@ -7,7 +7,7 @@ know protects, and is reported by name. It knows nothing of who wrote the times.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -26,14 +26,21 @@ class ForeignSource:
     Args:
         settings: the tornado application's settings, read anew each time.
         utcnow: the wall clock, as an aware datetime.
+        covered: names of claims behind which another source sees more than the claim says.
 
     """
 
     name = "foreign"
 
-    def __init__(self, settings: Mapping[str, Any], utcnow: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        utcnow: Callable[[], datetime],
+        covered: Collection[str] = (),
+    ) -> None:
         self._settings = settings
         self._utcnow = utcnow
+        self._ignored = _NOT_FOREIGN.union(covered)
 
     def collect(self, now: float) -> list[wire.Signal]:
         """Return one presence signal per claim; a time in the future counts as this moment.
@@ -56,11 +63,11 @@ class ForeignSource:
 
     def _claims(self) -> Iterator[tuple[str, object]]:
         for key, value in list(self._settings.items()):
-            if key.endswith(_SUFFIX) and key not in _NOT_FOREIGN:
+            if key.endswith(_SUFFIX) and key not in self._ignored:
                 yield key, value
         times = self._settings.get("last_activity_times")
         if isinstance(times, Mapping):
-            yield from ((str(key), value) for key, value in list(times.items()) if key not in _NOT_FOREIGN)
+            yield from ((str(key), value) for key, value in list(times.items()) if key not in self._ignored)
         elif times is not None:
             yield "last_activity_times", times
 

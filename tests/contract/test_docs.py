@@ -20,6 +20,7 @@ from hubcull_hub.options import Hubcull
 from hubcull_hub.users import UserReason
 from hubcull_server_ext import wire
 from hubcull_server_ext.config import HubcullSettings
+from hubcull_server_ext.signals.app_traffic import HEARTBEATS
 from hubcull_server_ext.signals.jobs import NOT_WORK
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,7 +110,8 @@ def test_the_readme_tells_every_setting_of_the_extension_with_its_default(
         row[0].strip("`"): tuple(row[1:3]) for row in rows(section("README.md", "Settings of the extension"))
     }
     variables = {name: f"`HUBCULL_{name.upper()}`" for name in settings} | {"service_url": "`HUBCULL_URL`"}
-    values = {name: shown(value) for name, value in settings.items()} | {"not_work": "a list"}
+    lists = {"not_work": "a list", "app_heartbeats": "a list"}
+    values = {name: shown(value) for name, value in settings.items()} | lists
     assert told == {name: (variables[name], values[name]) for name in settings}
 
 
@@ -122,8 +124,14 @@ def defaults_without_environment(monkeypatch: pytest.MonkeyPatch) -> Mapping[str
 
 def test_the_programs_that_are_no_work_are_told_in_full() -> None:
     """In the order of the code."""
-    told = text("docs/configuration.md").split("The default is:")[1].split("\n\n")[1]
+    told = text("docs/configuration.md").split("The default is:")[2].split("\n\n")[1]
     assert tuple(re.findall(r"`([^`]+)`", told)) == NOT_WORK
+
+
+def test_the_known_heartbeats_are_told_in_full() -> None:
+    """In the order of the code."""
+    told = text("docs/configuration.md").split("The default is:")[1].split("\n\n")[1]
+    assert tuple(re.findall(r"`([^`]+)`", told)) == HEARTBEATS
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,11 @@ def test_weak_sources_and_work_in_the_background_read_and_write_the_same() -> No
     assert wire.report_from_json(unknown).sources[3].strength is wire.Strength.STRONG
 
 
+def test_apps_read_and_write_the_same() -> None:
+    """Added before the first release."""
+    assert wire.to_json(wire.report_from_json(golden("apps"))) == golden("apps")
+
+
 def test_what_a_newer_extension_adds_does_no_harm() -> None:
     """Unknown fields are ignored; an unknown clock protects, and an unknown health is doubt."""
     report = wire.report_from_json(golden("from_the_future"))

@@ -66,6 +66,17 @@ def test_unreadable_claim_is_a_failure_that_names_the_key(value: object) -> None
     )
 
 
+def test_what_another_source_sees_better_is_left_to_it() -> None:
+    """A claim that is covered is not taken, whatever it is; others are."""
+    times = {"theirs": NOW, "other": NOW}
+    source = ForeignSource(
+        {"last_activity_times": times, "their_last_activity": 7},
+        lambda: NOW,
+        ["theirs", "their_last_activity"],
+    )
+    assert [signal.label for signal in source.collect(0.0)] == ["other"]
+
+
 def test_no_claims_is_no_failure() -> None:
     """A server without such extensions has nothing to say."""
     assert claims({}) == {}
