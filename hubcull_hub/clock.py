@@ -10,4 +10,4 @@ from hubcull_hub.model import Instant
 
 def now() -> Instant:
     """Return this moment, read from both clocks."""
-    return Instant(utc=datetime.now(timezone.utc), mono=time.monotonic())
+    return Instant(datetime.now(timezone.utc), time.monotonic())

@@ -45,21 +45,28 @@ class Directory:
         self._absent: OrderedDict[ServerKey, tuple[int, float]] = OrderedDict()
         self._asking: dict[str, asyncio.Future[None]] = {}
 
-    async def find(self, key: ServerKey, *, younger_than: float) -> ServerState | None:
-        """Return the server as the Hub shows it, or None where it does not.
+    def known(self, key: ServerKey, now: Instant, *, younger_than: float) -> ServerState | None:
+        """Return the server as the Hub last showed it, or None where `find` would have to ask.
 
-        The Hub is asked when the server is unknown or was not ready, and when what we know of it is older
-        than ``younger_than`` seconds: then it may be of an earlier incarnation.
+        It is asked when the server is unknown or was not ready, and when what we know of it is older than
+        ``younger_than`` seconds: then it may be of an earlier incarnation.
+        """
+        server = self._store.servers.get(key)
+        if server is None or not server.ready or younger_than < now.mono - self._store.read_at(key):
+            return None
+        return server
+
+    async def find(self, key: ServerKey, *, younger_than: float) -> ServerState | None:
+        """Return the server as the Hub shows it, or None where it does not; see `known` for when it is asked.
 
         Raises:
             HubError: when the Hub had to be asked and could not be.
 
         """
-        server = self._store.servers.get(key)
-        known_for = self._now().mono - self._store.read_at(key)
-        if server is not None and server.ready and younger_than >= known_for:
+        server = self.known(key, self._now(), younger_than=younger_than)
+        if server is not None:
             return server
-        if server is not None or self.pause(key) <= 0:
+        if key in self._store.servers or self.pause(key) <= 0:
             await self._ask(key)
         return self._store.servers.get(key)
 

@@ -139,6 +139,10 @@ class TokenBook:
         """Return how many tokens are remembered."""
         return len(self._proofs) + len(self._rejections)
 
+    def known(self, token: str, now: float) -> Entry | None:
+        """Return what is remembered of ``token`` and believed at ``now`` (monotonic s), asking nobody."""
+        return self._remembered(_digest(token), now)
+
     async def look(self, token: str, now: float, *, fresh: bool = False) -> Entry:
         """Return what ``token`` proves at ``now`` (monotonic s).
 
@@ -178,14 +182,14 @@ class TokenBook:
 
     def _remembered(self, digest: bytes, now: float) -> Entry | None:
         """Return a live entry and mark it used. An expired proof stays, for its binding."""
-        for book, lifetime in (
-            (self._proofs, self._proof_lifetime * _share(digest)),
-            (self._rejections, self._rejection_lifetime),
-        ):
-            entry = book.get(digest)
-            if entry is not None and now - entry.checked_at < lifetime:
-                book.move_to_end(digest)
-                return entry
+        entry = self._proofs.get(digest)
+        if entry is not None and now - entry.checked_at < self._proof_lifetime * _share(digest):
+            self._proofs.move_to_end(digest)
+            return entry
+        entry = self._rejections.get(digest)
+        if entry is not None and now - entry.checked_at < self._rejection_lifetime:
+            self._rejections.move_to_end(digest)
+            return entry
         return None
 
     async def _ask(self, digest: bytes, token: str, now: float) -> Entry:

@@ -24,7 +24,7 @@ from hubcull_hub.model import (
     Verdict,
 )
 from hubcull_hub.policy import decide, report_interval, seconds_since
-from hubcull_hub.reading import Report, read_report
+from hubcull_hub.reading import Reply, Report, read_report
 from hubcull_hub.sight import Sight
 from hubcull_hub.standing import age_carried, carry, standing, still_at_work
 from hubcull_hub.store import Store
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 STRONG_SOURCES = ("kernels", "terminals", "requests", "foreign")
 """Sources without which idleness is not known; a report that lacks one is in doubt."""
+
+_STRONG = frozenset(STRONG_SOURCES)
 
 CHECK_AGAIN = 600.0
 """Seconds for which a token need not be checked again while report after report shows the same due server:
@@ -68,11 +70,12 @@ class Ingest:
         self._awaits_check = awaits_check
         self._book, self._directory, self._store = book, directory, store
         self._sight, self._policy, self._now = sight, policy, now
+        self._interval = report_interval(policy)
         self.refused: dict[str, int] = {}
         """How many reports were refused, by code."""
         self._warned: set[str] = set()
 
-    async def accept(self, token: str, body: bytes) -> wire.Reply:
+    async def accept(self, token: str, body: bytes) -> Reply:
         """Take one report and return the reply.
 
         Args:
@@ -91,12 +94,17 @@ class Ingest:
             self.refused[code] = self.refused.get(code, 0) + 1
             raise
 
-    async def _accept(self, token: str, body: bytes) -> wire.Reply:
+    async def _accept(self, token: str, body: bytes) -> Reply:
         asked = self._now()
-        entry = await self._look(token, asked)
+        known = self._book.known(token, asked.mono)
+        entry = await self._look(token, asked) if known is None else self._believe(known, asked)
         key = _key_of(entry)
         report = self._read(body, key)
-        server, started = await self._server(token, key, report.uptime)
+        listed = self._directory.known(key, asked, younger_than=report.uptime)
+        if listed is not None and listed.started is not None:
+            server, started = listed, listed.started
+        else:
+            server, started = await self._server(token, key, report.uptime)
         if entry.started is not None and entry.started != started:
             entry = await self._look(token, asked, fresh=True)
         previous = self._store.report(key, started)
@@ -104,10 +112,11 @@ class Ingest:
             entry = await self._look(token, asked, fresh=True)
         if entry.started != started:
             self._book.bind(token, started)
-        now = self._now()
+        now = asked
+        if entry is not known or server is not listed:  # the Hub was asked: much may have changed meanwhile
+            now, previous = self._now(), self._store.report(key, started)
         self._sight.look(now)
         self._sight.report_came(now)
-        previous = self._store.report(key, started)  # it may have changed while the Hub was asked
         if previous is not None and _already_had(previous, report):
             return self._reply(self._decide(server, now), now)
         validated = entry.checked_at >= asked.mono or self._still_due(previous, entry, asked)
@@ -141,8 +150,11 @@ class Ingest:
                 self._store.put_report(key, validated)
 
     async def _look(self, token: str, now: Instant, *, fresh: bool = False) -> Entry:
-        """Look a token up, and turn a rejection into a refusal."""
-        entry = await self._book.look(token, now.mono, fresh=fresh)
+        """Look a token up, asking the Hub where that must be, and turn a rejection into a refusal."""
+        return self._believe(await self._book.look(token, now.mono, fresh=fresh), now)
+
+    def _believe(self, entry: Entry, now: Instant) -> Entry:
+        """Return an entry that proves a server; raise the refusal of any other."""
         rejection = entry.proof_or_rejection
         if isinstance(rejection, Rejection):
             if rejection.user is not None:
@@ -164,7 +176,7 @@ class Ingest:
             report = read_report(body)
         except wire.InvalidMessageError as error:
             raise self._unreadable(400, key, f"the report can not be read: {error}") from error
-        if ServerKey.parse(report.server) != key:
+        if report.server != str(key) and ServerKey.parse(report.server) != key:
             self._store.mark_doubt(key, Reason.UNREADABLE, self._now())
             message = f"the token is that of {key}, the report speaks for {report.server!r}"
             raise Refused(403, "another-server", message)
@@ -212,35 +224,40 @@ class Ingest:
         if previous is not None:
             elapsed = seconds_since(previous, now)
             same_run = previous.boot_id == report.boot_id
-            carried = age_carried(previous, elapsed) if same_run else carry(previous, report.uptime, elapsed)
-            carried += still_at_work(previous, elapsed) if same_run and faults else ()
+            if not same_run:
+                carried = carry(previous, report.uptime, elapsed)
+            elif previous.carried:
+                carried = age_carried(previous, elapsed)
+            if same_run and faults:
+                carried += still_at_work(previous, elapsed)
+        # By position, in the order of the fields: half the price, for each report.
         return Received(
-            started=started,
-            boot_id=report.boot_id,
-            sequence=report.sequence,
-            uptime=report.uptime,
-            utc=now.utc,
-            mono=now.mono,
-            interval=report_interval(self._policy),
-            heard=self._sight.heard,
-            signals=report.signals,
-            faults=faults,
-            carried=carried,
-            validated=validated,
+            started,
+            report.boot_id,
+            report.sequence,
+            report.uptime,
+            now.utc,
+            now.mono,
+            self._interval,
+            self._sight.heard,
+            report.signals,
+            faults,
+            carried,
+            validated,
         )
 
     def _decide(self, server: ServerState, now: Instant) -> Verdict:
         return decide(self._store.evidence(server, self._sight.watch(), now), self._policy, now)
 
-    def _reply(self, verdict: Verdict, now: Instant) -> wire.Reply:
+    def _reply(self, verdict: Verdict, now: Instant) -> Reply:
         left = None if verdict.deadline is None else (verdict.deadline - now.utc).total_seconds()
-        return wire.Reply(
-            state=verdict.action.value,
-            reason=verdict.reason.value,
-            text=verdict.text,
-            rule=verdict.rule,
-            report_in=report_interval(self._policy),
-            deadline_in=None if left is None else max(0.0, left),
+        return Reply(
+            verdict.action.value,
+            verdict.reason.value,
+            verdict.text,
+            verdict.rule,
+            self._interval,
+            None if left is None else max(0.0, left),
         )
 
 
@@ -269,14 +286,16 @@ def _faults(report: Report) -> tuple[SourceFault, ...]:
     One that we do not know is strong unless it says of itself that it is weak: what it does not see then
     would not have condemned anybody either.
     """
-    named = {source.name: source for source in report.sources}
-    faults = [
-        SourceFault(name, report.uptime, "not in the report") for name in STRONG_SOURCES if name not in named
-    ]
-    faults.extend(
-        SourceFault(source.name, source.failed_for or 0.0, source.detail or "")
-        for source in report.sources
-        if source.health is wire.Health.FAILED
-        and (source.name in STRONG_SOURCES or source.strength is not wire.Strength.WEAK)
+    missing = _STRONG.difference([source.name for source in report.sources])
+    failed = [source for source in report.sources if source.health is wire.Health.FAILED]
+    if not missing and not failed:
+        return ()
+    unnamed = [SourceFault(n, report.uptime, "not in the report") for n in STRONG_SOURCES if n in missing]
+    return (
+        *unnamed,
+        *(
+            SourceFault(source.name, source.failed_for or 0.0, source.detail or "")
+            for source in failed
+            if source.name in _STRONG or source.strength is not wire.Strength.WEAK
+        ),
     )
-    return tuple(faults)

@@ -1,4 +1,4 @@
-"""Read reports from bytes: the schema is `wire`'s, the speed is msgspec's.
+"""Read reports from bytes, and write the replies: the schema is `wire`'s, the speed is msgspec's.
 
 msgspec decodes into the structs below and checks the wire's bounds on its way, faster than JSON alone is
 parsed elsewhere. It can not say which value was wrong, nor take what a newer extension adds for doubt; so
@@ -79,7 +79,27 @@ class Report(Struct, frozen=True, gc=False):
     can: Annotated[tuple[str, ...], Meta(max_length=50)] = ("deadline",)
 
 
+class Reply(Struct, frozen=True, gc=False):
+    """`wire.Reply`."""
+
+    state: str
+    reason: str
+    text: str
+    rule: str
+    report_in: float
+    deadline_in: float | None = None
+    confirm: str | None = None
+    schema: int = wire.SCHEMA
+    service: str = wire.SERVICE
+
+
 _DECODER = msgspec.json.Decoder(Report)
+_ENCODER = msgspec.json.Encoder()
+
+
+def write_reply(reply: Reply) -> bytes:
+    """Return the body of the answer to a report."""
+    return _ENCODER.encode(reply)
 
 
 def read_report(raw: bytes) -> Report:

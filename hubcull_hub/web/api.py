@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from hubcull_hub import __version__
@@ -13,6 +13,7 @@ from hubcull_hub.database import DatabaseError
 from hubcull_hub.hub_answers import HubError, TokenOwner
 from hubcull_hub.ingest import Refused
 from hubcull_hub.model import Instant, ServerKey
+from hubcull_hub.reading import write_reply
 from hubcull_hub.web import views
 from hubcull_hub.web.context import HOLDER, LARGEST_BODY, Context
 from hubcull_server_ext import wire
@@ -21,9 +22,6 @@ log = logging.getLogger(__name__)
 
 SEES_ALL = frozenset({"list:users", "read:servers"})
 """Scopes, unfiltered, with which a token sees every server here, as it would at the Hub itself."""
-
-_REPLY = msgspec.json.Encoder()
-"""For the answer that is given thousands of times a second at worst."""
 
 HUB_BUSY = 10.0
 """Seconds after which a reporter tries again when the Hub could not be asked about its token."""
@@ -52,7 +50,8 @@ def _context(request: web.Request) -> Context:
     context = request.app[HOLDER].context
     if context is None:
         refusal = wire.Refusal("starting", "the service is starting", 2.0)
-        raise web.HTTPServiceUnavailable(body=_REPLY.encode(refusal), content_type="application/json")
+        body = json.dumps(wire.to_json(refusal)).encode()
+        raise web.HTTPServiceUnavailable(body=body, content_type="application/json")
     return context
 
 
@@ -74,7 +73,7 @@ async def post_report(request: web.Request) -> web.Response:
     except HubError as error:
         log.warning("a report waits, the Hub could not be asked: %s", error)
         return refuse(503, "hub-unavailable", "the Hub could not be asked about this token", HUB_BUSY)
-    return web.Response(body=_REPLY.encode(reply), content_type="application/json")
+    return web.Response(body=write_reply(reply), content_type="application/json")
 
 
 async def get_servers(request: web.Request) -> web.Response:
