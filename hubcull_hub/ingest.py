@@ -41,7 +41,6 @@ CHECK_AGAIN = 600.0
 """Seconds for which a token need not be checked again while report after report shows the same due server:
 one that a dry run or a budget leaves running must not cost the Hub a question with each of them."""
 
-
 MOST_WARNED = 1000
 """Of so many whose reports are wrong it is remembered that the log has said so."""
 

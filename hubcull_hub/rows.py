@@ -42,13 +42,16 @@ class Decision:
 
 def storable(text: str) -> str:
     """Drop what a database refuses in text: NUL, and halves of surrogate pairs."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "").encode("utf-8", "ignore").decode()
 
 
 def evidence_row(item: tuple[ServerKey, Received]) -> dict[str, Any]:
     """Return the row of one server's evidence; raise one of UNUSABLE where the databases would refuse it."""
     key, received = item
-    if storable("".join(key)) != "".join(key) or not -(2**63) <= received.sequence < 2**63:
+    name = key.user + key.server
+    if storable(name) != name or not -(2**63) <= received.sequence < 2**63:
         raise ValueError(f"{str(key)!r}: its name or sequence number can not be stored")
     if received.started.tzinfo is None or received.utc.tzinfo is None:
         raise ValueError(f"{key}: a time without a zone")

@@ -45,7 +45,7 @@ class Sight:
 
     def watch(self) -> Watch:
         """Return what a decision may know."""
-        return Watch(since=self._since, heard=self.heard, unfit=self._unfit(), jumped=self._jumped)
+        return Watch(self._since, self.heard, self._unfit(), self._jumped)
 
     def _unfit(self) -> str | None:
         if self.lost:

@@ -42,7 +42,7 @@ def standing(report: Received, policy: Policy) -> Standing:
 
     The start of the server is a fact too: whoever has just started one has not left it.
     """
-    idle = (report.utc - report.started).total_seconds()
+    idle = age = (report.utc - report.started).total_seconds()
     ends, last = policy.timeout - idle, None
     tab: Signal | None = None
     for signal in report.signals + report.carried if report.carried else report.signals:
@@ -63,7 +63,7 @@ def standing(report: Received, policy: Policy) -> Standing:
         tab_ends = min(policy.timeout - (tab.age or 0.0), policy.visible_tab_grace - idle)
         if policy.visible_tab_grace and tab_ends > ends:
             return _in_words_of_tab(tab, tab_ends, idle)
-    return _in_words(last, ends, idle, report)
+    return _in_words(last, ends, idle, age)
 
 
 def _worth_of_work(signal: Signal, policy: Policy) -> tuple[float, float]:
@@ -81,10 +81,9 @@ def _worth_of_work(signal: Signal, policy: Policy) -> tuple[float, float]:
     return idle, policy.timeout - idle
 
 
-def _in_words(signal: Signal | None, ends: float, idle: float, report: Received) -> Standing:
-    """Name the signal that protects longest; None stands for the start of the server."""
+def _in_words(signal: Signal | None, ends: float, idle: float, age: float) -> Standing:
+    """Name the signal that protects longest; None stands for the start of the server, ``age`` seconds ago."""
     if signal is None:
-        age = (report.utc - report.started).total_seconds()
         words = "started {} before its last report"
         return Standing(ends, idle, Reason.STARTED, "started", words, (age,))
     what, source = signal.label or signal.kind, signal.source

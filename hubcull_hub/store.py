@@ -162,12 +162,13 @@ class Store:
         """Return all that a decision about this server may look at."""
         key = server.key
         report = self._reports.get(key)
+        first = self._first_heard.get(key)
         return Evidence(
-            server=server,
-            watch=watch,
-            report=report if report is not None and report.started == server.started else None,
-            first_heard=self._first_heard.get(key, (None, watch.heard))[1],
-            doubt=self._doubt(key, now) if self._doubts else None,
+            server,
+            watch,
+            report if report is not None and report.started == server.started else None,
+            watch.heard if first is None else first[1],
+            self._doubt(key, now) if self._doubts else None,
         )
 
     def of_users(self, names: Iterable[str], now: Instant) -> dict[str, KnownOfUser]:
