@@ -11,6 +11,7 @@ import os
 import platform
 import random
 import secrets
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from hubcull_server_ext.reporter import HttpAnswer, Reporter, Tools, wait_for_ev
 from hubcull_server_ext.signals.app_traffic import HEARTBEATS
 from hubcull_server_ext.signals.apps import CLAIM, AppsSource, is_proxied
 from hubcull_server_ext.signals.background import Around, BackgroundSource
+from hubcull_server_ext.signals.collaboration import CollaborationSource, is_room
 from hubcull_server_ext.signals.foreign import ForeignSource
 from hubcull_server_ext.signals.hook import RequestHook
 from hubcull_server_ext.signals.jobs import NOT_WORK
@@ -129,25 +131,38 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
             table, clocks, around, os.environ, self.not_work, self.sample_interval, reporter.poke
         )
         hook = RequestHook(settings)
-        elsewhere = is_proxied if self.watch_apps else lambda _handler: False
         covered = [CLAIM] if self.watch_apps else []
         sources: dict[str, tuple[bool, SignalSource]] = {
             "kernels": (self.watch_kernels, kernels),
             "terminals": (self.watch_terminals, terminals),
             "requests": (
                 self.watch_requests,
-                RequestsSource(hook, clock.monotonic, keystroke, reporter.poke, elsewhere),
+                RequestsSource(hook, clock.monotonic, keystroke, reporter.poke, self._elsewhere),
             ),
             "apps": (
                 self.watch_apps,
                 AppsSource(hook, clock.monotonic, self.app_heartbeats, reporter.poke),
             ),
             "background": (self.watch_background, background),
+            "collaboration": (
+                self.watch_collaboration,
+                CollaborationSource(hook, clock.monotonic, self._kernels_speak, reporter.poke),
+            ),
             "foreign": (self.watch_foreign, ForeignSource(settings, clock.utcnow, covered)),
         }
         self._sources = {name: source for name, (on, source) in sources.items() if on}
         off = [name for name, (on, _) in sources.items() if not on]
         self._collector = Collector(tuple(self._sources.values()), off)
+
+    def _elsewhere(self, handler: type[object]) -> bool:
+        """Whether a source of their own watches a handler's requests."""
+        return (self.watch_apps and is_proxied(handler)) or (self.watch_collaboration and is_room(handler))
+
+    def _kernels_speak(self) -> bool:
+        """Whether a kernel published something within the last two seconds, as the server knows."""
+        assert self.serverapp is not None  # noqa: S101 - an initialized extension is linked
+        last = getattr(self.serverapp.kernel_manager, "last_kernel_activity", None)
+        return isinstance(last, datetime) and clock.utcnow() - last < timedelta(seconds=2)
 
     async def _keep_sampling(self) -> None:
         await self._each("start")

@@ -70,6 +70,10 @@ class HubcullSettings(Configurable):
         found in its path behind the app's own address. Default: what some apps' pages are known to ask for by
         themselves. What keeps a regular beat needs no entry. In the environment: with commas between.""",
     ).tag(config=True)
+    watch_collaboration = Bool(
+        help="""Whether to tell edits of shared documents from what their pages say. Default: True.
+        Off, each message of a shared document is taken for a person, also from a hidden tab."""
+    ).tag(config=True)
     watch_foreign = Bool(
         help="""Whether to pass on what other extensions register as activity. Default: True, for what we do
         not know protects."""
@@ -118,6 +122,10 @@ class HubcullSettings(Configurable):
     @default("app_heartbeats")
     def _default_app_heartbeats(self) -> list[str]:
         return self._from_environment("app_heartbeats", _names, list(self.default_app_heartbeats))
+
+    @default("watch_collaboration")
+    def _default_watch_collaboration(self) -> bool:
+        return self._from_environment("watch_collaboration", _boolean, True)
 
     @default("watch_foreign")
     def _default_watch_foreign(self) -> bool:

@@ -68,6 +68,7 @@ class Kind:
     VISIBLE_TAB = "visible_tab"  # presence, weak: the polls of a page that somebody may be looking at
     APP_REQUEST = "app_request"  # presence: what a person did in an app behind a proxy
     APP_HEARTBEAT = "app_heartbeat"  # none: what such an app's page did by itself
+    DOCUMENT_EDIT = "document_edit"  # presence: somebody changed a shared document
     FOREIGN = "foreign"  # presence: what another extension or an unknown handler claims
 
 
