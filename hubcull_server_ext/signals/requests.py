@@ -22,6 +22,7 @@ from hubcull_server_ext.signals.hook import (
     user_name,
     watch_messages,
 )
+from hubcull_server_ext.signals.names import terminal_source
 from hubcull_server_ext.snapshot import SourceError
 
 _MAX_LABELS = 50
@@ -180,8 +181,9 @@ def _opens_file(handler: RequestHandler) -> bool:
 
 
 def _typed_signal(name: str, age: float) -> wire.Signal:
-    source = f"terminal:{name}"
-    return wire.Signal(wire.Kind.TERMINAL_INPUT, source, wire.Clock.PRESENCE, age=max(0.0, age))
+    return wire.Signal(
+        wire.Kind.TERMINAL_INPUT, terminal_source(name), wire.Clock.PRESENCE, age=max(0.0, age)
+    )
 
 
 def _signal(meant: Meaning, label: str, event: _Event, now: float) -> wire.Signal:

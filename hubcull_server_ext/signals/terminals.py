@@ -13,6 +13,7 @@ from typing import Any
 
 from hubcull_server_ext import wire
 from hubcull_server_ext.signals.jobs import NOT_WORK, Judge
+from hubcull_server_ext.signals.names import terminal_source
 from hubcull_server_ext.signals.processes import ProcessTable
 from hubcull_server_ext.signals.ttys import Clocks, Sighting, Terminal, file_of, look, signals, times_move
 from hubcull_server_ext.snapshot import SourceError, UnavailableError
@@ -100,7 +101,7 @@ class TerminalsSource:
         wall = self._wall()
         found: list[wire.Signal] = []
         for name, terminal in self._terminals.items():
-            found.extend(signals(f"terminal:{name}", terminal, now, wall))
+            found.extend(signals(terminal_source(name), terminal, now, wall))
         found.extend(signals("terminal:closed", self._departed, now, wall))
         if not sys.platform.startswith("linux") and self.shells():
             detail = "terminals are watched on Linux only; set watch_terminals to False elsewhere"
