@@ -13,7 +13,7 @@ def test_a_terminal_that_was_numbered_is_named_by_its_number(name: str) -> None:
     assert terminal_source(name) == f"terminal:{name}"
 
 
-@pytest.mark.parametrize("name", ["merger", "4711", "١", "1\n", "", "\ud800"])
+@pytest.mark.parametrize("name", ["merger", "4711", "\u0661", "1\n", "", "\ud800"])
 def test_a_given_name_is_told_by_a_number_of_our_own(name: str) -> None:
     """The same each time, another for another name, and without the name in it."""
     source = terminal_source(name)
