@@ -174,6 +174,10 @@ class KernelState:
         """Forget what is in flight: the process that ran it is gone."""
         return self._end(set(self.in_flight), now)
 
+    def died_unheard(self, now: float) -> None:
+        """Note the death of a process that may have been at work: until then it is taken to have been."""
+        self.last = Span(now, now)
+
     def _request_began(self, message: KernelMessage, now: float) -> bool:
         kind = message.parent_type
         if not kind or kind in CHATTER:

@@ -67,6 +67,8 @@ class _Watched:
     probe: Probe = field(default_factory=Probe)
     repair: Repair = field(default_factory=Repair)
     dead: bool = False
+    announced: bool = False
+    """Whether the restarter told of a death whose restart is still to be announced: one loss, told twice."""
 
 
 class KernelsSource:
@@ -127,9 +129,10 @@ class KernelsSource:
                 watched.failure = type(error).__name__
 
     async def sample(self) -> None:
-        """Look at kernels with something in flight: whether they live, and whether we lost its end."""
+        """Look at kernels that may be at work: whether they live, and whether we lost its end."""
         for watched in list(self._watched.values()):
-            if watched.manager is None or not (watched.state.in_flight or watched.dead):
+            settled = watched.probe.proven and not (watched.state.in_flight or watched.dead)
+            if watched.manager is None or settled:
                 continue
             with suppress(Exception):  # what can not be known goes on
                 await self._look_for_death(watched)
@@ -187,7 +190,7 @@ class KernelsSource:
         watched.stream.on_recv(partial(self._on_message, watched))
         if watched.manager is not manager:
             for event in ("restart", "dead"):
-                manager.add_restart_callback(partial(self._on_process_lost, watched), event)
+                manager.add_restart_callback(partial(self._on_death_told, watched), event)
         watched.ports, watched.manager = ports, manager
         if first:
             watched.state.attach(str(getattr(manager, "execution_state", "") or ""), now)
@@ -228,11 +231,25 @@ class KernelsSource:
         if repair.take_use(used, self._clock()):
             watched.probe.doubt()
 
+    def _on_death_told(self, watched: _Watched) -> None:
+        """Take the restarter's word that a process is dead; it announces the restart later, as others do."""
+        watched.announced = False
+        self._on_process_lost(watched)
+        watched.announced = True
+
     def _on_process_lost(self, watched: _Watched) -> None:
-        """Begin anew: the next process of the kernel has to be heard first, too."""
+        """Begin anew: the next process of the kernel has to be heard first, too.
+
+        One that we were not yet known to hear may have died at work; of a loss told twice the first counts.
+        """
+        now = self._clock()
+        silent, watched.announced = watched.probe.proven or watched.announced, False
         watched.probe.reset()
-        if watched.state.clear(self._clock()):
-            self._changed()
+        if not watched.state.clear(now):
+            if silent:
+                return
+            watched.state.died_unheard(now)
+        self._changed()
 
     async def _on_action(self, logger: object, schema_id: str, data: dict[str, Any]) -> None:
         """Take a kernel's start, restart or shutdown as jupyter_server announces it."""
@@ -246,7 +263,8 @@ class KernelsSource:
     def _forget(self, kernel_id: str, now: float) -> None:
         """Drop a kernel that is gone, keeping its newest facts until others have newer ones."""
         watched = self._watched.pop(kernel_id)
-        watched.state.clear(now)
+        if not watched.state.clear(now) and watched.stream is not None and not watched.probe.proven:
+            watched.state.died_unheard(now)
         _detach(watched)
         previous = self._departed[1] if self._departed is not None else KernelState()
         merged = newest(previous, watched.state)
@@ -295,6 +313,7 @@ def _problem(watched: _Watched, now: float) -> str | None:
         return f"a kernel's messages can not be read: {watched.unreadable}"
     if watched.stream is None and now - watched.first_seen > _ATTACH_GRACE:
         return "a kernel can not be watched: it has opened no ports"
-    if watched.stream is not None and not watched.probe.proven and not watched.state.in_flight:
+    unheard = watched.stream is not None and not watched.probe.proven
+    if unheard and not watched.state.in_flight and not watched.dead:
         return "a kernel has not answered yet"
     return None

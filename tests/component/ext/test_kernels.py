@@ -4,84 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_server.serverapp import ServerApp
 
 from hubcull_server_ext import clock, wire
 from hubcull_server_ext.signals.kernel_state import KernelMessage
-from hubcull_server_ext.signals.kernels import KernelsSource
 from hubcull_server_ext.snapshot import SourceError
+from tests.component.ext.kernel_watch import SILENT, Watch, deaf
 from tests.component.ext.waiting import until
-
-SILENT = "import time; time.sleep(60)"
-
-
-class Watch:
-    """A source on a real server, with a client of one kernel."""
-
-    def __init__(self, app: ServerApp) -> None:
-        self.managers: Any = app.web_app.settings["kernel_manager"]
-        self.source = KernelsSource(self.managers, app.web_app.settings["event_logger"], clock.monotonic)
-        self.clients: list[AsyncKernelClient] = []
-
-    async def begin(self) -> None:
-        """Start to watch."""
-        self.source.start()
-
-    async def end(self) -> None:
-        """Close every socket and kernel."""
-        for client in self.clients:
-            client.stop_channels()
-        self.source.stop()
-        await self.managers.shutdown_all(now=True)
-
-    async def kernel(self) -> tuple[str, AsyncKernelClient]:
-        """Start a kernel; return its id and a client whose channels are open."""
-        kernel_id = await self.managers.start_kernel()
-        client = self.managers.get_kernel(kernel_id).client()
-        client.start_channels()
-        await client.wait_for_ready(timeout=30)
-        self.clients.append(client)
-        return kernel_id, client
-
-    def signals(self, kind: str) -> list[wire.Signal]:
-        """Return what the source says now of one kind, in doubt or not."""
-        self.source.reconcile()
-        try:
-            found = self.source.collect(clock.monotonic())
-        except SourceError as doubt:
-            found = list(doubt.signals)
-        return [s for s in found if s.kind == kind]
-
-    def doubt(self) -> str | None:
-        """Return what the source is in doubt about."""
-        self.source.reconcile()
-        try:
-            self.source.collect(clock.monotonic())
-        except SourceError as doubt:
-            return str(doubt)
-        return None
-
-    def busy(self) -> wire.Signal | None:
-        """Return the work under way, or None."""
-        return next((s for s in self.signals(wire.Kind.KERNEL_BUSY) if s.going_on_for is not None), None)
-
-    def over(self) -> wire.Signal | None:
-        """Return the work that ended, if none goes on."""
-        return next((s for s in self.signals(wire.Kind.KERNEL_BUSY) if s.ended_ago is not None), None)
-
-
-@pytest.fixture
-def watch(jp_serverapp: ServerApp, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[Watch]:
-    """Watch a real server's kernels; end everything after the test."""
-    watch = Watch(jp_serverapp)
-    jp_asyncio_loop.run_until_complete(watch.begin())
-    yield watch
-    jp_asyncio_loop.run_until_complete(watch.end())
 
 
 async def test_silent_cell_is_work_while_stock_activity_ages(watch: Watch) -> None:
@@ -114,52 +45,6 @@ async def test_usage_request_during_a_cell_changes_nothing(watch: Watch) -> None
     assert [s.label for s in watch.signals(wire.Kind.KERNEL_REQUEST)] == ["execute_request"]
 
 
-async def test_crash_in_mid_cell_clears_busy(watch: Watch) -> None:
-    """A kernel that dies in its cell runs nothing any more, also where stock state stays busy."""
-    _, client = await watch.kernel()
-    client.execute("import os, time; time.sleep(0.5); os._exit(1)")
-    await until(watch.busy)
-    await until(watch.over)
-    await client.wait_for_ready(timeout=30)
-    assert watch.busy() is None
-
-
-async def test_killed_kernel_clears_busy(watch: Watch) -> None:
-    """Death by the memory limit's SIGKILL ends the work; a cell in the new process is work again."""
-    kernel_id, client = await watch.kernel()
-    client.execute(SILENT)
-    await until(watch.busy)
-    await watch.managers.get_kernel(kernel_id).signal_kernel(9)
-    await until(watch.over)
-    await client.wait_for_ready(timeout=30)
-    client.execute(SILENT)
-    await until(watch.busy)
-
-
-async def test_restart_in_mid_cell_clears_busy(watch: Watch) -> None:
-    """The user's restart ends the work at once."""
-    kernel_id, client = await watch.kernel()
-    client.execute(SILENT)
-    await until(watch.busy)
-    await watch.managers.restart_kernel(kernel_id)
-    await until(watch.over)
-    assert watch.busy() is None
-
-
-async def test_end_of_work_outlives_its_kernel(watch: Watch) -> None:
-    """A long run's end still counts after its kernel was shut down."""
-    kernel_id, client = await watch.kernel()
-    client.execute(SILENT)
-    await until(watch.busy)
-    await watch.managers.shutdown_kernel(kernel_id, now=True)
-    await until(lambda: not watch.managers.list_kernel_ids())
-    over = watch.over()
-    assert over is not None
-    assert over.source == f"kernel:{kernel_id[:8]}"
-    assert [s.label for s in watch.signals(wire.Kind.KERNEL_REQUEST)] == ["execute_request"]
-    assert watch.signals(wire.Kind.KERNEL_CONNECTIONS) == []
-
-
 async def test_kernel_already_busy_at_first_sight_is_protected(jp_serverapp: ServerApp) -> None:
     """A source that begins in mid-cell takes the kernel's word until it knows better."""
     watch = Watch(jp_serverapp)
@@ -186,14 +71,7 @@ async def test_a_kernel_is_in_doubt_until_it_is_heard(watch: Watch) -> None:
 @pytest.mark.parametrize("join_late", [0.0, 1.0])
 async def test_a_cell_begun_before_we_hear_the_kernel_is_work(watch: Watch, join_late: float) -> None:
     """What was published before our subscription joined is lost; the silent shell tells all the same."""
-    kernel_id = await watch.managers.start_kernel()
-    client = watch.managers.get_kernel(kernel_id).client()
-    watch.clients.append(client)
-    (watched,) = watch.source._watched.values()
-    assert watched.stream is not None
-    watched.stream.on_recv(lambda _: None)  # deaf, as before joining
-    client.start_channels()
-    await client.wait_for_ready(timeout=30)
+    _, client, watched = await deaf(watch)
     client.execute("import time; time.sleep(6)")
     await asyncio.sleep(join_late)
     watched.probe.reset()
@@ -244,27 +122,6 @@ async def test_a_widgets_callback_is_work(watch: Watch) -> None:
     ended = await until(watch.over)
     assert isinstance(ended, wire.Signal)
     assert (ended.lasted or 0) > 1.0
-
-
-async def test_a_kernel_that_dies_unnoticed_runs_nothing(watch: Watch) -> None:
-    """Where nobody restarts kernels, nobody tells us of their death."""
-    kernel_id, client = await watch.kernel()
-    manager = watch.managers.get_kernel(kernel_id)
-    manager.stop_restarter()
-    client.execute(SILENT)
-    await until(watch.busy)
-    await watch.source.sample()
-    assert watch.busy() is not None
-    await manager.signal_kernel(9)
-    await asyncio.sleep(0.5)
-    assert watch.busy() is not None
-    await watch.source.sample()
-    assert watch.over() is not None
-    for _ in range(2):
-        watch.source.reconcile()
-        await watch.source.sample()
-        await asyncio.sleep(0.1)
-    assert watch.busy() is None
 
 
 async def test_a_flood_loses_nothing_while_the_server_is_busy(watch: Watch) -> None:

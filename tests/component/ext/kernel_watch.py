@@ -1,0 +1,82 @@
+"""A kernels source on a real server, with clients of real kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_server.serverapp import ServerApp
+
+from hubcull_server_ext import clock, wire
+from hubcull_server_ext.signals.kernels import KernelsSource
+from hubcull_server_ext.snapshot import SourceError
+
+SILENT = "import time; time.sleep(60)"
+
+
+class Watch:
+    """A source on a real server, with a client of one kernel."""
+
+    def __init__(self, app: ServerApp) -> None:
+        self.managers: Any = app.web_app.settings["kernel_manager"]
+        self.source = KernelsSource(self.managers, app.web_app.settings["event_logger"], clock.monotonic)
+        self.clients: list[AsyncKernelClient] = []
+
+    async def begin(self) -> None:
+        """Start to watch."""
+        self.source.start()
+
+    async def end(self) -> None:
+        """Close every socket and kernel."""
+        for client in self.clients:
+            client.stop_channels()
+        self.source.stop()
+        await self.managers.shutdown_all(now=True)
+
+    async def kernel(self) -> tuple[str, AsyncKernelClient]:
+        """Start a kernel; return its id and a client whose channels are open."""
+        kernel_id = await self.managers.start_kernel()
+        client = self.managers.get_kernel(kernel_id).client()
+        client.start_channels()
+        await client.wait_for_ready(timeout=30)
+        self.clients.append(client)
+        return kernel_id, client
+
+    def signals(self, kind: str) -> list[wire.Signal]:
+        """Return what the source says now of one kind, in doubt or not."""
+        self.source.reconcile()
+        try:
+            found = self.source.collect(clock.monotonic())
+        except SourceError as doubt:
+            found = list(doubt.signals)
+        return [s for s in found if s.kind == kind]
+
+    def doubt(self) -> str | None:
+        """Return what the source is in doubt about."""
+        self.source.reconcile()
+        try:
+            self.source.collect(clock.monotonic())
+        except SourceError as doubt:
+            return str(doubt)
+        return None
+
+    def busy(self) -> wire.Signal | None:
+        """Return the work under way, or None."""
+        return next((s for s in self.signals(wire.Kind.KERNEL_BUSY) if s.going_on_for is not None), None)
+
+    def over(self) -> wire.Signal | None:
+        """Return the work that ended, if none goes on."""
+        return next((s for s in self.signals(wire.Kind.KERNEL_BUSY) if s.ended_ago is not None), None)
+
+
+async def deaf(watch: Watch) -> tuple[str, AsyncKernelClient, Any]:
+    """Return a kernel that we can not hear, as before our subscription joins, and what we know of it."""
+    kernel_id = await watch.managers.start_kernel()
+    client = watch.managers.get_kernel(kernel_id).client()
+    watch.clients.append(client)
+    watched = watch.source._watched[kernel_id]
+    assert watched.stream is not None
+    watched.stream.on_recv(lambda _: None)
+    client.start_channels()
+    await client.wait_for_ready(timeout=30)
+    return kernel_id, client, watched
