@@ -137,7 +137,9 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
             "terminals": (self.watch_terminals, terminals),
             "requests": (
                 self.watch_requests,
-                RequestsSource(hook, clock.monotonic, keystroke, reporter.poke, self._elsewhere),
+                RequestsSource(
+                    hook, clock.monotonic, keystroke, reporter.poke, self._elsewhere, kernels.on_stdin
+                ),
             ),
             "apps": (
                 self.watch_apps,

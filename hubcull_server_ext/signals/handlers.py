@@ -102,6 +102,12 @@ _NOTHING = frozenset(
 )
 
 
+_KERNEL_SOCKETS = frozenset(
+    {("jupyter_server", "KernelWebsocketHandler"), ("jupyter_server", "WebSocketChannelsHandler")}
+)
+_SHARED_DOCUMENTS = frozenset({"YDocWebSocketHandler", "YRoomWebsocket"})
+
+
 def meaning(handler: type[object], method: str, opens_file: bool = False) -> Meaning:
     """Tell what a finished request means.
 
@@ -128,6 +134,21 @@ def meaning(handler: type[object], method: str, opens_file: bool = False) -> Mea
 def is_terminal_socket(handler: type[object]) -> bool:
     """Whether a websocket carries a terminal's keystrokes."""
     return ("jupyter_server_terminals", "TermSocket") in set(_keys(handler))
+
+
+def is_kernel_socket(handler: type[object]) -> bool:
+    """Whether a websocket carries a kernel's messages."""
+    return bool(_KERNEL_SOCKETS & set(_keys(handler)))
+
+
+def is_echo_of_polls(handler: type[object]) -> bool:
+    """Whether a websocket only tells of what others asked for, the polls of its own page among it."""
+    return ("jupyter_server", "SubscribeWebsocket") in set(_keys(handler))
+
+
+def is_awareness(handler: type[object], message: object) -> bool:
+    """Whether a message only says that somebody is there: documents that are shared tell so every 15 s."""
+    return isinstance(message, bytes) and message[:1] == b"\x01" and handler.__name__ in _SHARED_DOCUMENTS
 
 
 def _keys(handler: type[object]) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from zmq.eventloop.zmqstream import ZMQStream
 
-from hubcull_server_ext.signals.kernel_state import KernelMessage
+from hubcull_server_ext.signals.kernel_messages import KernelMessage
 
 _FREE_SHELL = 2.0
 """Seconds within which the shell of a kernel that has started answers, unless it is busy."""

@@ -6,7 +6,7 @@ It knows `kernel_state` and the wire, and neither sockets nor jupyter_server.
 from __future__ import annotations
 
 from hubcull_server_ext import wire
-from hubcull_server_ext.signals.kernel_state import HUMAN_REQUESTS, KernelState
+from hubcull_server_ext.signals.kernel_state import COMM_REQUESTS, HUMAN_REQUESTS, KernelState
 
 
 def source_name(kernel_id: str) -> str:
@@ -24,7 +24,7 @@ def newest(one: KernelState, other: KernelState) -> KernelState:
 
 
 def state_signals(kernel_id: str, state: KernelState, now: float) -> list[wire.Signal]:
-    """Return the work that goes on or the newest that ended, and the requests."""
+    """Return the work that goes on or the newest that ended, an unanswered question, and the requests."""
     source = source_name(kernel_id)
     signals: list[wire.Signal] = []
     if state.in_flight:
@@ -49,22 +49,31 @@ def state_signals(kernel_id: str, state: KernelState, now: float) -> list[wire.S
                 lasted=max(0.0, span.ended - span.began),
             )
         )
+    if state.waiting:
+        age = max(0.0, now - min(wait.since for wait in state.waiting.values()))
+        signals.append(wire.Signal(wire.Kind.KERNEL_INPUT, source, wire.Clock.NONE, age=age))
     signals.extend(_request_signals(source, state, now))
     return signals
 
 
 def _request_signals(source: str, state: KernelState, now: float) -> list[wire.Signal]:
-    """Return the newest human request, and each type nobody knows: those count by their own name."""
+    """Return the newest human request, the newest of widgets, and each type nobody knows by its own name."""
     signals = []
-    human = {kind: at for kind, at in state.requests.items() if kind in HUMAN_REQUESTS}
-    if human:
-        kind = max(human, key=lambda name: human[name])
-        age = max(0.0, now - human[kind])
-        signals.append(
-            wire.Signal(wire.Kind.KERNEL_REQUEST, source, wire.Clock.PRESENCE, age=age, label=kind)
-        )
-    for kind, at in state.requests.items():
-        if kind not in HUMAN_REQUESTS:
-            age = max(0.0, now - at)
-            signals.append(wire.Signal(wire.Kind.FOREIGN, source, wire.Clock.PRESENCE, age=age, label=kind))
+    for signal_kind, types in (
+        (wire.Kind.KERNEL_REQUEST, HUMAN_REQUESTS),
+        (wire.Kind.KERNEL_COMM, COMM_REQUESTS),
+    ):
+        of_kind = [kind for kind in state.requests if kind in types]
+        if of_kind:
+            newest_kind = max(of_kind, key=lambda name: state.requests[name])
+            signals.append(_event(signal_kind, source, newest_kind, now - state.requests[newest_kind]))
+    signals.extend(
+        _event(wire.Kind.FOREIGN, source, kind, now - at)
+        for kind, at in state.requests.items()
+        if kind not in HUMAN_REQUESTS | COMM_REQUESTS
+    )
     return signals
+
+
+def _event(signal_kind: str, source: str, label: str, age: float) -> wire.Signal:
+    return wire.Signal(signal_kind, source, wire.Clock.PRESENCE, age=max(0.0, age), label=label)

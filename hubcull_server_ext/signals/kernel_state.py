@@ -8,16 +8,16 @@ it busy. It knows nothing of sockets.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-DELIMITER = b"<IDS|MSG>"
+from hubcull_server_ext.signals.kernel_messages import KernelMessage, is_later
 
 HUMAN_REQUESTS = frozenset(
-    {"execute_request", "complete_request", "inspect_request", "is_complete_request", "comm_msg", "comm_open"}
+    {"execute_request", "complete_request", "inspect_request", "is_complete_request", "input_reply"}
 )
+# What a widget sends, for a person or for an animation that runs by itself in the page.
+COMM_REQUESTS = frozenset({"comm_msg", "comm_open"})
 # What front ends and the server ask by themselves: opening a notebook, reconnecting, a side panel.
 CHATTER = frozenset(
     {
@@ -44,21 +44,7 @@ _JOIN_GAP = 1.0
 _MAX_PARENT_TYPES = 20
 _MAX_IN_FLIGHT = 100
 CELL = "execute_request"
-
-
-class UnreadableMessageError(ValueError):
-    """A published message whose frames or headers do not follow the Jupyter protocol as JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class KernelMessage:
-    """The little we read of a published message; never its content, but for the kernel's state."""
-
-    msg_type: str
-    parent_type: str
-    parent_id: str
-    subshell: str
-    state: str
+ANSWER = "input_reply"
 
 
 class Request(NamedTuple):
@@ -69,35 +55,20 @@ class Request(NamedTuple):
     since: float
 
 
+class Wait(NamedTuple):
+    """A request that has asked a person and waits: since when (monotonic s), and the question's own date."""
+
+    request: Request
+    since: float
+    date: str
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A finished run of work, in seconds on the monotonic clock."""
 
     began: float
     ended: float
-
-
-def parse(frames: Sequence[bytes]) -> KernelMessage:
-    """Read the headers of one iopub message; 9 us, a sixth of a full, verified one.
-
-    Raises:
-        UnreadableMessageError: when it is not JSON in the Jupyter protocol's frames.
-
-    """
-    try:
-        start = list(frames).index(DELIMITER) + 2
-        msg_type = str(json.loads(frames[start])["msg_type"])
-        parent: dict[str, Any] = json.loads(frames[start + 1]) or {}
-        state = json.loads(frames[start + 3]).get("execution_state", "") if msg_type == "status" else ""
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-        raise UnreadableMessageError(type(error).__name__) from error
-    return KernelMessage(
-        msg_type=msg_type,
-        parent_type=str(parent.get("msg_type") or ""),
-        parent_id=str(parent.get("msg_id") or ""),
-        subshell=str(parent.get("subshell_id") or ""),
-        state=str(state),
-    )
 
 
 @dataclass(slots=True)
@@ -110,6 +81,12 @@ class KernelState:
     last: Span | None = None
     requests: dict[str, float] = field(default_factory=dict)
     """Type of each human or unknown request -> when the newest began."""
+    waiting: dict[str, Wait] = field(default_factory=dict)
+    """Message id of each request that asked for input -> since when it waits; none of them is in flight."""
+    unmatched: KernelMessage | None = None
+    """The newest question of a request that we have not heard of; what it says comes another way."""
+    newest: KernelMessage | None = None
+    """The newest message but for a status."""
 
     def attach(self, stock_state: str, now: float) -> None:
         """Begin to watch a kernel; one already busy keeps a placeholder until it proves otherwise."""
@@ -118,7 +95,7 @@ class KernelState:
 
     def suspect(self, since: float) -> None:
         """Take the kernel for busy since then, until its shell proves otherwise."""
-        if not self.in_flight:
+        if not self.in_flight and not self.main_shell_waits:
             self._begin(_UNCONFIRMED, Request(CELL, "", since))
 
     def shell_is_free(self, now: float) -> bool:
@@ -127,15 +104,17 @@ class KernelState:
 
     def shell_was_free(self, at: float, now: float) -> bool:
         """End what the main shell had begun before a moment at which it was free: its end was not heard."""
-        older = {
-            key for key, request in self.in_flight.items() if request.since < at and not request.subshell
-        }
-        return self._end(older, now)
+        return self._end({key for key, request in self._of_shell("").items() if request.since < at}, now)
 
     @property
     def main_shell_since(self) -> float | None:
         """When the oldest request in flight on the main shell began, if there is one."""
         return min((r.since for r in self.in_flight.values() if not r.subshell), default=None)
+
+    @property
+    def main_shell_waits(self) -> bool:
+        """Whether what runs on the main shell waits for input: the shell can not answer then."""
+        return any(not wait.request.subshell for wait in self.waiting.values())
 
     @property
     def only_suspected(self) -> bool:
@@ -157,10 +136,12 @@ class KernelState:
 
     def observe(self, message: KernelMessage, now: float) -> bool:
         """Take note of a message; return whether it changed anything that a report would say."""
-        if message.msg_type == "execute_input" and message.parent_type == CELL:
-            return self._repair_missed_start(message, now)
         if message.msg_type != "status":
-            return False
+            self.newest = message
+            if message.parent_id in self.waiting:
+                return self._goes_on_after(message, now)
+            is_echo = message.msg_type == "execute_input" and message.parent_type == CELL
+            return is_echo and self._repair_missed_start(message, now)
         if message.state in {"starting", "restarting", "dead"}:
             return self.clear(now)
         if message.state == "busy":
@@ -170,9 +151,36 @@ class KernelState:
             return self._end(set(over), now)
         return False
 
+    def asks(self, message: KernelMessage, now: float) -> bool:
+        """Note that a request asked for input and waits: from here on it is no work.
+
+        Only a request that is known to be in flight, and silent since, is believed to wait; return whether
+        one is.
+        """
+        if message.msg_type != "input_request":
+            return False
+        request, newest = self.in_flight.get(message.parent_id), self.newest
+        if request is None:
+            self.unmatched = message
+            return False
+        spoke = newest is not None and newest.parent_id == message.parent_id
+        if spoke and newest is not None and is_later(newest.date, message.date):
+            return False
+        self._end({message.parent_id}, now)
+        self.waiting[message.parent_id] = Wait(request, now, message.date)
+        return True
+
+    def answered(self, now: float) -> None:
+        """Note that a person answered: whatever waited for input is at work again."""
+        self._note(ANSWER, now)
+        self.unmatched = None
+        for key in list(self.waiting):
+            self._resume(key, now)
+
     def clear(self, now: float) -> bool:
         """Forget what is in flight: the process that ran it is gone."""
-        return self._end(set(self.in_flight), now)
+        self.unmatched = None
+        return self._end(set(self.in_flight) | set(self.waiting), now)
 
     def died_unheard(self, now: float) -> None:
         """Note the death of a process that may have been at work: until then it is taken to have been."""
@@ -187,8 +195,11 @@ class KernelState:
             # A shell runs one cell at a time: a new one proves the older requests of its shell ended,
             # even where the message that said so was lost. Nothing else proves it: a cell may have a
             # widget's messages handled in its midst, and an unknown type may come on another channel.
-            self._end({key for key, r in self.in_flight.items() if r.subshell == message.subshell}, now)
+            self._end(set(self._of_shell(message.subshell)), now)
         self._begin(message.parent_id, Request(kind, message.subshell, now))
+        question, self.unmatched = self.unmatched, None
+        if question is not None and question.parent_id == message.parent_id:
+            self.asks(question, now)
         return True
 
     def _repair_missed_start(self, message: KernelMessage, now: float) -> bool:
@@ -196,6 +207,24 @@ class KernelState:
         if message.parent_id in self.in_flight:
             return False
         return self._request_began(message, now)
+
+    def _of_shell(self, subshell: str) -> dict[str, Request]:
+        """Return what is in flight or waits on one shell, by message id."""
+        known = {**self.in_flight, **{key: wait.request for key, wait in self.waiting.items()}}
+        return {key: request for key, request in known.items() if request.subshell == subshell}
+
+    def _goes_on_after(self, message: KernelMessage, now: float) -> bool:
+        """Take a waiting request for work again if it published something after its question.
+
+        What it had published before may come in later, for it comes another way; the kernel's own dates tell.
+        """
+        if not is_later(message.date, self.waiting[message.parent_id].date):
+            return False
+        self._resume(message.parent_id, now)
+        return True
+
+    def _resume(self, key: str, now: float) -> None:
+        self._begin(key, self.waiting.pop(key).request._replace(since=now))
 
     def _note(self, kind: str, now: float) -> None:
         self.requests.pop(kind, None)
@@ -213,9 +242,11 @@ class KernelState:
         self.in_flight.setdefault(key, request)
 
     def _end(self, keys: set[str], now: float) -> bool:
-        present = keys & set(self.in_flight)
+        present, waited = keys & set(self.in_flight), keys & set(self.waiting)
         for key in present:
             del self.in_flight[key]
-        if present and not self.in_flight:
-            self.last = Span(self.began, now)
-        return bool(present)
+        for key in waited:
+            del self.waiting[key]
+        if (present or waited) and not self.in_flight:
+            self.last = Span(self.began if present else now, now)
+        return bool(present or waited)

@@ -10,24 +10,22 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
 from zmq.eventloop.zmqstream import ZMQStream
 
 from hubcull_server_ext import wire
-from hubcull_server_ext.signals.kernel_probe import Probe
-from hubcull_server_ext.signals.kernel_repair import Repair, processor_time, receive_ahead
+from hubcull_server_ext.signals.kernel_messages import KernelMessage, UnreadableMessageError, parse
+from hubcull_server_ext.signals.kernel_repair import processor_time, receive_ahead
 from hubcull_server_ext.signals.kernel_signals import newest, source_name, state_signals
-from hubcull_server_ext.signals.kernel_state import CHATTER, KernelState, UnreadableMessageError, parse
+from hubcull_server_ext.signals.kernel_state import ANSWER, CHATTER, KernelState
+from hubcull_server_ext.signals.kernel_watched import Watched
 from hubcull_server_ext.snapshot import SourceError
 
 KERNEL_ACTIONS = "https://events.jupyter.org/jupyter_server/kernel_actions/v1"
 
 _GATEWAY_CLASSES = frozenset({"GatewayMappingKernelManager", "GatewayKernelManager"})
-_ATTACH_GRACE = 15.0
-"""Seconds that a kernel may take to open its ports before "not watched" becomes a failure."""
 
 
 class KernelManagers(Protocol):
@@ -51,24 +49,6 @@ class EventLogger(Protocol):
 
     def remove_listener(self, *, schema_id: str | None = None, listener: Any) -> None:
         """Stop listening."""
-
-
-@dataclass(slots=True)
-class _Watched:
-    """One kernel under watch; ``unreadable`` is the reason why its newest message could not be read."""
-
-    state: KernelState = field(default_factory=KernelState)
-    first_seen: float = 0.0
-    stream: ZMQStream | None = None
-    ports: tuple[int, ...] = ()
-    manager: Any = None
-    failure: str | None = None
-    unreadable: str | None = None
-    probe: Probe = field(default_factory=Probe)
-    repair: Repair = field(default_factory=Repair)
-    dead: bool = False
-    announced: bool = False
-    """Whether the restarter told of a death whose restart is still to be announced: one loss, told twice."""
 
 
 class KernelsSource:
@@ -95,7 +75,7 @@ class KernelsSource:
         self._events = events
         self._clock = clock
         self._changed = changed
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, Watched] = {}
         self._departed: tuple[str, KernelState] | None = None
 
     def start(self) -> None:
@@ -109,7 +89,7 @@ class KernelsSource:
         if self._events is not None:
             self._events.remove_listener(listener=self._on_action)
         for watched in self._watched.values():
-            _detach(watched)
+            watched.detach()
 
     def reconcile(self) -> None:
         """Attach to new kernels, drop those that are gone, follow those whose ports changed."""
@@ -120,10 +100,11 @@ class KernelsSource:
         for kernel_id in set(self._watched) - ids:
             self._forget(kernel_id, now)
         for kernel_id in ids:
-            watched = self._watched.setdefault(kernel_id, _Watched(first_seen=now))
+            watched = self._watched.setdefault(kernel_id, Watched(first_seen=now))
             try:
                 self._follow(kernel_id, watched, now)
-                _prove(watched, now)
+                self._read_buffer(kernel_id, watched, now)
+                watched.prove(now)
                 watched.failure = None
             except Exception as error:
                 watched.failure = type(error).__name__
@@ -153,10 +134,21 @@ class KernelsSource:
             signals.extend(self._connections(kernel_id))
         if self._departed is not None:
             signals.extend(state_signals(*self._departed, now))
-        problems = sorted({text for w in self._watched.values() if (text := _problem(w, now))})
+        problems = sorted({text for w in self._watched.values() if (text := w.problem(now))})
         if problems:
             raise SourceError("; ".join(problems), signals)
         return signals
+
+    def on_stdin(self, kernel_id: str, message: KernelMessage) -> None:
+        """Take a question or an answer that went over a websocket's stdin channel."""
+        watched = self._watched.get(kernel_id)
+        if watched is None:
+            return
+        if message.msg_type == ANSWER:
+            watched.state.answered(self._clock())
+            self._changed()
+        elif watched.state.asks(message, self._clock()):
+            self._changed()
 
     def free_since(self, kernel_id: str) -> float | None:
         """Return since when a kernel has nothing in flight (monotonic s), None while it has.
@@ -172,7 +164,7 @@ class KernelsSource:
         names = {cls.__name__ for cls in type(self._managers).__mro__}
         return bool(names & _GATEWAY_CLASSES) and bool(self._managers.list_kernel_ids())
 
-    def _follow(self, kernel_id: str, watched: _Watched, now: float) -> None:
+    def _follow(self, kernel_id: str, watched: Watched, now: float) -> None:
         """Attach where we are not, or not any more, on the kernel's present ports."""
         manager = self._managers.get_kernel(kernel_id)
         ports = tuple(getattr(manager, "ports", ()))
@@ -183,7 +175,7 @@ class KernelsSource:
         first = watched.stream is None
         if not first:
             watched.state.clear(now)
-            _detach(watched)
+            watched.detach()
         stream = manager.connect_iopub()
         watched.stream = stream if isinstance(stream, ZMQStream) else ZMQStream(stream)
         receive_ahead(watched.stream)
@@ -195,7 +187,7 @@ class KernelsSource:
         if first:
             watched.state.attach(str(getattr(manager, "execution_state", "") or ""), now)
 
-    def _on_message(self, watched: _Watched, frames: list[bytes]) -> None:
+    def _on_message(self, watched: Watched, frames: list[bytes]) -> None:
         """Take one published message; runs in the server's loop and must never raise."""
         try:
             message = parse(frames)
@@ -213,7 +205,7 @@ class KernelsSource:
         except Exception as error:
             watched.failure = type(error).__name__
 
-    async def _look_for_death(self, watched: _Watched) -> None:
+    async def _look_for_death(self, watched: Watched) -> None:
         """Clear what ran in a process that is gone, where nobody restarts it and so tells us."""
         alive = watched.manager.is_alive()
         if inspect.isawaitable(alive):
@@ -222,7 +214,7 @@ class KernelsSource:
             self._on_process_lost(watched)
         watched.dead = alive is False
 
-    async def _look_for_loss(self, watched: _Watched) -> None:
+    async def _look_for_loss(self, watched: Watched) -> None:
         """See whether the kernel is so quiet after a flood that its shell should be asked."""
         state, repair = watched.state, watched.repair
         if not repair.considers(state.main_shell_since, self._clock()):
@@ -231,25 +223,15 @@ class KernelsSource:
         if repair.take_use(used, self._clock()):
             watched.probe.doubt()
 
-    def _on_death_told(self, watched: _Watched) -> None:
-        """Take the restarter's word that a process is dead; it announces the restart later, as others do."""
-        watched.announced = False
-        self._on_process_lost(watched)
-        watched.announced = True
+    def _on_death_told(self, watched: Watched) -> None:
+        """Take the restarter's word that a process is dead; what it does about it is announced later."""
+        watched.told = False
+        self._on_process_lost(watched, more_follows=True)
 
-    def _on_process_lost(self, watched: _Watched) -> None:
-        """Begin anew: the next process of the kernel has to be heard first, too.
-
-        One that we were not yet known to hear may have died at work; of a loss told twice the first counts.
-        """
-        now = self._clock()
-        silent, watched.announced = watched.probe.proven or watched.announced, False
-        watched.probe.reset()
-        if not watched.state.clear(now):
-            if silent:
-                return
-            watched.state.died_unheard(now)
-        self._changed()
+    def _on_process_lost(self, watched: Watched, more_follows: bool = False) -> None:
+        if watched.lose(self._clock()):
+            self._changed()
+        watched.told = more_follows
 
     async def _on_action(self, logger: object, schema_id: str, data: dict[str, Any]) -> None:
         """Take a kernel's start, restart or shutdown as jupyter_server announces it."""
@@ -257,15 +239,14 @@ class KernelsSource:
             return
         watched = self._watched.get(str(data.get("kernel_id")))
         if watched is not None and data.get("action") in {"restart", "shutdown"}:
-            self._on_process_lost(watched)
+            self._on_process_lost(watched, more_follows=data.get("action") == "shutdown")
         self.reconcile()
 
     def _forget(self, kernel_id: str, now: float) -> None:
         """Drop a kernel that is gone, keeping its newest facts until others have newer ones."""
         watched = self._watched.pop(kernel_id)
-        if not watched.state.clear(now) and watched.stream is not None and not watched.probe.proven:
-            watched.state.died_unheard(now)
-        _detach(watched)
+        watched.lose(now)
+        watched.detach()
         previous = self._departed[1] if self._departed is not None else KernelState()
         merged = newest(previous, watched.state)
         source = (
@@ -273,6 +254,15 @@ class KernelsSource:
         )
         self._departed = (source, merged)
         self._changed()
+
+    def _read_buffer(self, kernel_id: str, watched: Watched, now: float) -> None:
+        """Read the questions that jupyter_server keeps for a page that was closed, where it does."""
+        buffers = getattr(self._managers, "_kernel_buffers", None)
+        kept = buffers[kernel_id] if isinstance(buffers, dict) and kernel_id in buffers else None
+        messages = kept.get("buffer") if isinstance(kept, dict) else None
+        for frames in watched.questions.new(messages):
+            with suppress(UnreadableMessageError):
+                watched.state.asks(parse(frames), now)
 
     def _connections(self, kernel_id: str) -> list[wire.Signal]:
         """Return how many websockets a kernel has, as jupyter_server's REST model says; worth nothing."""
@@ -285,35 +275,3 @@ class KernelsSource:
             return []
         source = source_name(kernel_id)
         return [wire.Signal(wire.Kind.KERNEL_CONNECTIONS, source, wire.Clock.NONE, count=count)]
-
-
-def _prove(watched: _Watched, now: float) -> None:
-    """Find out whether we hear the kernel; while its shell does not answer, take it for busy."""
-    if watched.repair.flooded(now):
-        watched.probe.doubt()
-    known_to_work = not watched.state.only_suspected and not watched.repair.wanted
-    if watched.stream is None or watched.dead or known_to_work:
-        return  # a busy shell need not be asked
-    watched.probe.step(watched.manager, now)
-    if watched.probe.suspected_since is not None:
-        watched.state.suspect(watched.probe.suspected_since)
-
-
-def _detach(watched: _Watched) -> None:
-    watched.probe.reset()
-    if watched.stream is not None and not watched.stream.closed():
-        watched.stream.close()
-    watched.stream = None
-
-
-def _problem(watched: _Watched, now: float) -> str | None:
-    if watched.failure is not None:
-        return f"a kernel can not be watched: {watched.failure}"
-    if watched.unreadable is not None:
-        return f"a kernel's messages can not be read: {watched.unreadable}"
-    if watched.stream is None and now - watched.first_seen > _ATTACH_GRACE:
-        return "a kernel can not be watched: it has opened no ports"
-    unheard = watched.stream is not None and not watched.probe.proven
-    if unheard and not watched.state.in_flight and not watched.dead:
-        return "a kernel has not answered yet"
-    return None

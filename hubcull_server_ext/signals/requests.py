@@ -22,7 +22,9 @@ from hubcull_server_ext.signals.hook import (
     user_name,
     watch_messages,
 )
+from hubcull_server_ext.signals.kernel_messages import KernelMessage
 from hubcull_server_ext.signals.names import terminal_source
+from hubcull_server_ext.signals.websockets import Websockets
 from hubcull_server_ext.snapshot import SourceError
 
 _MAX_LABELS = 50
@@ -54,6 +56,7 @@ class RequestsSource:
             reports that, and then this source does.
         changed: called when a person, or something unknown, acted.
         elsewhere: whether another source watches a handler's class, so that this one leaves it alone.
+        on_stdin: called with a kernel's id and what it asked a person, or was answered, by a websocket.
 
     """
 
@@ -66,6 +69,7 @@ class RequestsSource:
         keystroke: Callable[[str], None] | None = None,
         changed: Callable[[], None] = lambda: None,
         elsewhere: Callable[[type[object]], bool] = lambda _handler: False,
+        on_stdin: Callable[[str, KernelMessage], None] = lambda _kernel, _message: None,
     ) -> None:
         self._hook = hook
         self._clock = clock
@@ -77,6 +81,7 @@ class RequestsSource:
         self._stopped = False
         self._failure: Exception | None = None
         hook.add(self._see)
+        self._websockets = Websockets(hook, clock, on_stdin, self._failed)
 
     def reconcile(self) -> None:
         """See to it that requests are seen."""
@@ -100,6 +105,7 @@ class RequestsSource:
             signals.extend(_signal(wanted, label, event, now) for label, event in found)
         typed = sorted(self._typed.items(), key=lambda item: -item[1])[:_REPORTED_TERMINALS]
         signals.extend(_typed_signal(name, now - at) for name, at in typed)
+        signals.extend(self._websockets.signals(now))
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise SourceError(f"a request could not be classified: {type(failure).__name__}", signals)

@@ -9,7 +9,7 @@ import pytest
 from jupyter_server.serverapp import ServerApp
 
 from hubcull_server_ext import clock, wire
-from hubcull_server_ext.signals.kernel_state import KernelMessage
+from hubcull_server_ext.signals.kernel_messages import KernelMessage
 from hubcull_server_ext.snapshot import SourceError
 from tests.component.ext.kernel_watch import SILENT, Watch, deaf
 from tests.component.ext.waiting import until

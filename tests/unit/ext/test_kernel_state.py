@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from hubcull_server_ext.signals.kernel_state import (
-    DELIMITER,
-    KernelMessage,
-    KernelState,
-    Span,
-    UnreadableMessageError,
-    parse,
-)
+from hubcull_server_ext.signals.kernel_messages import KernelMessage
+from hubcull_server_ext.signals.kernel_state import KernelState, Span
 
 
 def status(
@@ -140,34 +132,6 @@ def test_unknown_request_types_are_bounded() -> None:
     assert state.requests["t999"] == 999.0
 
 
-def frames(header: object, parent: object, content: object = None) -> list[bytes]:
-    """Return a message in the protocol's frames."""
-    return [
-        b"topic",
-        DELIMITER,
-        b"sig",
-        *(json.dumps(part).encode() for part in (header, parent, {}, content)),
-    ]
-
-
-def test_parse_reads_headers_and_state_only() -> None:
-    """Of a status the state is read; of any other message its content is not even looked at."""
-    parent = {"msg_type": "execute_request", "msg_id": "m1", "subshell_id": None}
-    assert parse(frames({"msg_type": "status"}, parent, {"execution_state": "busy"})) == status("busy")
-    output = frames({"msg_type": "stream"}, parent)
-    output[-1] = b"\xff not json"
-    assert parse(output).msg_type == "stream"
-
-
-@pytest.mark.parametrize(
-    "bad", [[], [b"x"], [DELIMITER, b"s", b"{}", b"{}"], [DELIMITER, b"s", b"\x81", b"\x80"]]
-)
-def test_unreadable_message_says_so(bad: list[bytes]) -> None:
-    """Another packing than JSON is an error that a source can report, not silence."""
-    with pytest.raises(UnreadableMessageError):
-        parse(bad)
-
-
 @pytest.mark.parametrize("kind", ["comm_msg", "comm_open", "teleport_request"])
 def test_what_a_front_end_makes_a_kernel_do_is_work_until_its_own_idle(kind: str) -> None:
     """A widget's callback computes as a cell does, and so may what nobody knows; both say what they are."""
@@ -205,3 +169,112 @@ def test_shell_that_was_free_ends_what_it_had_begun_before() -> None:
     assert state.main_shell_since == 2.0
     assert state.shell_was_free(5.0, 10.0)
     assert list(state.in_flight) == ["s", "new"]
+
+
+def question(date: str = "2026-01-01T00:00:05.000000Z", parent_id: str = "m1") -> KernelMessage:
+    """Return what a cell that calls `input` sends to the page that began it."""
+    return KernelMessage("input_request", "execute_request", parent_id, "", "", date)
+
+
+def output(date: str, parent_id: str = "m1") -> KernelMessage:
+    """Return what a cell prints."""
+    return KernelMessage("stream", "execute_request", parent_id, "", "", date)
+
+
+def test_a_cell_that_asks_a_person_is_no_work_until_it_is_answered() -> None:
+    """Its question ends the work, its answer begins it anew, and its end ends it; the person counts."""
+    state = busy_kernel(10.0)
+    assert state.asks(question(), 15.0)
+    assert (state.in_flight, state.last, state.free_since) == ({}, Span(10.0, 15.0), 15.0)
+    state.answered(500.0)
+    assert (list(state.in_flight), state.began, state.free_since) == (["m1"], 500.0, None)
+    assert state.requests["input_reply"] == 500.0
+    state.observe(status("idle"), 900.0)
+    assert (state.in_flight, state.waiting, state.last) == ({}, {}, Span(500.0, 900.0))
+
+
+def test_only_the_cell_that_asked_waits() -> None:
+    """What else is in flight is work as before; a question of a cell that we do not know proves nothing."""
+    state = busy_kernel(10.0)
+    state.observe(status("busy", parent_id="s1", subshell="s"), 11.0)
+    assert not state.asks(question(parent_id="stranger"), 12.0)
+    assert state.asks(question(), 13.0)
+    assert list(state.in_flight) == ["s1"]
+    assert state.last is None
+
+
+def test_a_suspected_cell_is_not_believed_to_wait() -> None:
+    """A shell that does not answer is taken for busy, whatever somebody was asked before."""
+    state = KernelState()
+    state.asks(question(parent_id="m0"), 1.0)
+    state.suspect(5.0)
+    assert state.in_flight
+    assert not state.waiting
+
+
+def test_what_was_printed_before_the_question_changes_nothing_and_what_comes_after_does() -> None:
+    """Output and question come on two ways, in any order; the kernel's own dates tell which was first."""
+    state = busy_kernel(10.0)
+    state.asks(question("2026-01-01T00:00:05.000000Z"), 15.0)
+    state.observe(output("2026-01-01T00:00:04.999999Z"), 15.1)
+    state.observe(output("2026-01-01T00:00:09.000000Z", parent_id="m0"), 15.2)
+    assert not state.in_flight
+    state.observe(output("2026-01-01T00:00:05.000001Z"), 15.3)
+    assert list(state.in_flight) == ["m1"]
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "2026-01-01T00:00:04"])
+def test_output_whose_time_can_not_be_told_is_work(date: str) -> None:
+    """What is not known to be older counts."""
+    state = busy_kernel(10.0)
+    state.asks(question(), 15.0)
+    state.observe(output(date), 16.0)
+    assert state.in_flight
+
+
+def test_a_question_read_late_does_not_hide_that_the_cell_went_on() -> None:
+    """The server keeps questions for a closed page; the cell may have printed since."""
+    state = busy_kernel(10.0)
+    state.observe(output("2026-01-01T00:00:06.000000Z"), 16.0)
+    assert not state.asks(question("2026-01-01T00:00:05.000000Z"), 17.0)
+    assert state.in_flight
+
+
+def test_a_question_that_is_faster_than_the_news_of_its_cell_counts_all_the_same() -> None:
+    """It comes by another socket; the cell's begin, heard later, shows whose it was."""
+    state = KernelState()
+    assert not state.asks(question(), 9.9)
+    state.observe(status("busy"), 10.0)
+    assert (state.in_flight, list(state.waiting)) == ({}, ["m1"])
+    answered = KernelState()
+    answered.asks(question(), 9.9)
+    answered.answered(9.95)
+    answered.observe(status("busy"), 10.0)
+    assert answered.in_flight
+
+
+@pytest.mark.parametrize("parent", ["m2", "m1"])
+def test_the_end_of_a_cell_that_waits_counts_as_an_end(parent: str) -> None:
+    """Interrupted, or overtaken by a newer cell: nothing waits any more."""
+    state = busy_kernel(10.0)
+    state.asks(question(), 15.0)
+    state.observe(status("busy" if parent == "m2" else "idle", parent_id=parent), 60.0)
+    assert not state.waiting
+    assert state.last == Span(60.0, 60.0)
+    assert list(state.in_flight) == (["m2"] if parent == "m2" else [])
+
+
+def test_a_kernel_that_waits_on_its_main_shell_is_not_suspected() -> None:
+    """Its shell can not answer, for a reason that is known."""
+    state = busy_kernel(10.0)
+    state.asks(question(), 15.0)
+    state.suspect(20.0)
+    assert not state.in_flight
+
+
+def test_a_process_that_died_unheard_may_have_worked_until_then() -> None:
+    """Its death is where idleness begins."""
+    state = KernelState()
+    state.died_unheard(30.0)
+    assert state.last == Span(30.0, 30.0)
+    assert state.free_since == 30.0

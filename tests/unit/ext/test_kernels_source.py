@@ -8,6 +8,7 @@ import pytest
 
 from hubcull_server_ext import wire
 from hubcull_server_ext.signals.kernel_state import KernelState, Span
+from hubcull_server_ext.signals.kernel_watched import Questions
 from hubcull_server_ext.signals.kernels import KernelsSource
 from hubcull_server_ext.snapshot import SourceError
 
@@ -102,3 +103,52 @@ def test_departed_kernels_leave_the_newest_end_and_request() -> None:
     busy, request = source.collect(100.0)
     assert (busy.source, busy.ended_ago, busy.lasted) == ("kernel:bbbbbbbb", 10.0, 10.0)
     assert (request.kind, request.age) == (wire.Kind.KERNEL_REQUEST, 20.0)
+
+
+def told(source: KernelsSource, name: str, proven: bool) -> KernelState:
+    """Return what is known of a kernel that is heard, or not yet."""
+    watched = source._watched[name]
+    watched.stream = object()  # type: ignore[assignment]  # it is closed by nobody here
+    watched.probe.proven = proven
+    return watched.state
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_death_counts_once_and_only_where_silence_is_not_proven(proven: bool) -> None:
+    """The restarter tells of it, and then the restart is announced; neither makes an idle kernel active."""
+    time = Time()
+    source = KernelsSource(FakeManagers({"a": FakeKernel([])}), None, time)
+    source.start()
+    state = told(source, "a", proven)
+    watched = source._watched["a"]
+    source._on_death_told(watched)
+    time.now = 103.0
+    source._on_process_lost(watched)
+    assert state.last == (None if proven else Span(100.0, 100.0))
+    time.now = 110.0
+    source._on_process_lost(watched)
+    assert state.last == Span(110.0, 110.0), "the next process was not heard, either"
+
+
+def test_a_shut_down_kernel_that_was_silent_leaves_nothing() -> None:
+    """Culled by the server itself, say: first announced, then gone."""
+    managers = FakeManagers({"a": FakeKernel([])})
+    source = KernelsSource(managers, None, Time())
+    source.start()
+    told(source, "a", proven=True)
+    watched = source._watched["a"]
+    source._on_process_lost(watched, more_follows=True)
+    watched.lose(120.0)
+    assert watched.state.last is None
+
+
+def test_questions_kept_for_a_closed_page_are_read_once() -> None:
+    """Each message on stdin, none of another channel, and a new list from its begin."""
+    questions = Questions()
+    kept = [("iopub", [b"x"]), ("stdin", [b"1"])]
+    assert list(questions.new(kept)) == [[b"1"]]
+    kept.append(("stdin", [b"2"]))
+    assert list(questions.new(kept)) == [[b"2"]]
+    assert list(questions.new(kept)) == []
+    assert list(questions.new(None)) == []
+    assert list(questions.new([("stdin", [b"3"])])) == [[b"3"]]

@@ -1,0 +1,113 @@
+"""The messages of kernels, in ZMQ's frames and on websockets: their headers, never their content; pure.
+
+It knows how the Jupyter protocol is written, and nothing of what a message means.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+DELIMITER = b"<IDS|MSG>"
+STDIN = "stdin"
+_MOST_PARTS = 20
+
+
+class UnreadableMessageError(ValueError):
+    """A published message whose frames or headers do not follow the Jupyter protocol as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelMessage:
+    """The little we read of a published message; never its content, but for the kernel's state."""
+
+    msg_type: str
+    parent_type: str
+    parent_id: str
+    subshell: str
+    state: str
+    date: str = ""
+    """When the kernel made it, by the kernel's own clock, as it is written there."""
+
+
+def parse(frames: Sequence[bytes]) -> KernelMessage:
+    """Read the headers of one iopub message; 9 us, a sixth of a full, verified one.
+
+    Raises:
+        UnreadableMessageError: when it is not JSON in the Jupyter protocol's frames.
+
+    """
+    try:
+        start = list(frames).index(DELIMITER) + 2
+        header: dict[str, Any] = json.loads(frames[start])
+        msg_type = str(header["msg_type"])
+        parent: dict[str, Any] = json.loads(frames[start + 1]) or {}
+        state = json.loads(frames[start + 3]).get("execution_state", "") if msg_type == "status" else ""
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        raise UnreadableMessageError(type(error).__name__) from error
+    return KernelMessage(
+        msg_type=msg_type,
+        parent_type=str(parent.get("msg_type") or ""),
+        parent_id=str(parent.get("msg_id") or ""),
+        subshell=str(parent.get("subshell_id") or ""),
+        state=str(state),
+        date=str(header.get("date") or ""),
+    )
+
+
+def stdin_message(frame: object, v1: bool) -> KernelMessage | None:
+    """Read a websocket's message if it goes over the channel on which kernels ask and people answer.
+
+    Args:
+        frame: the message, as the browser sends it or is sent it.
+        v1: whether it is in the protocol's binary form of that name, and not in JSON.
+
+    Raises:
+        UnreadableMessageError: when it should be on that channel and can not be read.
+
+    """
+    try:
+        if v1:
+            return _of_binary(frame) if isinstance(frame, bytes) else None
+        # Only as a key's value of its own can the word stand in JSON with quotes that are not escaped.
+        if not isinstance(frame, str) or f'"{STDIN}"' not in frame:
+            return None
+        body: dict[str, Any] = json.loads(frame)
+        if body.get("channel") != STDIN:
+            return None
+        header, parent = body["header"], body.get("parent_header") or {}
+        return KernelMessage(
+            msg_type=str(header["msg_type"]),
+            parent_type=str(parent.get("msg_type") or ""),
+            parent_id=str(parent.get("msg_id") or ""),
+            subshell=str(parent.get("subshell_id") or ""),
+            state="",
+            date=str(header.get("date") or ""),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnreadableMessageError(type(error).__name__) from error
+
+
+def _of_binary(frame: bytes) -> KernelMessage | None:
+    """Read numbers of 8 bytes, how many offsets follow and these; then the channel's name and the parts."""
+    count = int.from_bytes(frame[:8], "little")
+    first, second = (int.from_bytes(frame[place : place + 8], "little") for place in (8, 16))
+    if frame[first:second] != STDIN.encode():
+        return None
+    places = range(16, 8 * min(count, _MOST_PARTS) + 8, 8)
+    offsets = [int.from_bytes(frame[place : place + 8], "little") for place in places]
+    parts = [frame[begin:end] for begin, end in itertools.pairwise(offsets)]
+    return parse([DELIMITER, b"", *parts])
+
+
+def is_later(date: str, than: str) -> bool:
+    """Whether one of the kernel's dates is later than another; also where that can not be told."""
+    try:
+        one, other = (datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (date, than))
+        return one > other
+    except (ValueError, TypeError):
+        return True

@@ -1,0 +1,102 @@
+"""One kernel under watch: whether we hear it, whether its process lives, and what is doubtful about it.
+
+It knows how a subscription, a probe and what the kernel does belong together; it finds no kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from zmq.eventloop.zmqstream import ZMQStream
+
+from hubcull_server_ext.signals.kernel_probe import Probe
+from hubcull_server_ext.signals.kernel_repair import Repair
+from hubcull_server_ext.signals.kernel_state import KernelState
+
+_ATTACH_GRACE = 15.0
+"""Seconds that a kernel may take to open its ports before "not watched" becomes a failure."""
+
+
+class Questions:
+    """What a kernel asks while no page is open: jupyter_server keeps it, each message with its channel."""
+
+    def __init__(self) -> None:
+        self._list, self._read = 0, 0
+
+    def new(self, messages: object) -> Iterator[list[bytes]]:
+        """Yield the frames of each message on stdin since the last time."""
+        if not isinstance(messages, list):
+            self._list, self._read = 0, 0
+            return
+        if id(messages) != self._list or len(messages) < self._read:
+            self._list, self._read = id(messages), 0
+        begin, self._read = self._read, len(messages)
+        for channel, frames in messages[begin:]:
+            if channel == "stdin":
+                yield frames
+
+
+@dataclass(slots=True)
+class Watched:
+    """One kernel under watch; ``unreadable`` is the reason why its newest message could not be read."""
+
+    state: KernelState = field(default_factory=KernelState)
+    first_seen: float = 0.0
+    stream: ZMQStream | None = None
+    ports: tuple[int, ...] = ()
+    manager: Any = None
+    failure: str | None = None
+    unreadable: str | None = None
+    probe: Probe = field(default_factory=Probe)
+    repair: Repair = field(default_factory=Repair)
+    questions: Questions = field(default_factory=Questions)
+    dead: bool = False
+    told: bool = False
+    """Whether the loss of its process was told, and somebody is about to tell it once more."""
+
+    def prove(self, now: float) -> None:
+        """Find out whether we hear the kernel; while its shell does not answer, take it for busy."""
+        if self.repair.flooded(now):
+            self.probe.doubt()
+        known_to_work = not self.state.only_suspected and not self.repair.wanted
+        if self.stream is None or self.dead or known_to_work or self.state.main_shell_waits:
+            return  # a busy shell need not be asked
+        self.probe.step(self.manager, now)
+        if self.probe.suspected_since is not None:
+            self.state.suspect(self.probe.suspected_since)
+
+    def lose(self, now: float) -> bool:
+        """Begin anew, for its process is gone; return whether that changed what a report would say.
+
+        The next process has to be heard first, too. One that we were not yet known to hear may have died at
+        work, and counts; a loss that is told twice counts once.
+        """
+        silent, self.told = self.probe.proven or self.told or self.stream is None, False
+        self.probe.reset()
+        if not self.state.clear(now):
+            if silent:
+                return False
+            self.state.died_unheard(now)
+        return True
+
+    def detach(self) -> None:
+        """Close the subscription."""
+        self.probe.reset()
+        if self.stream is not None and not self.stream.closed():
+            self.stream.close()
+        self.stream = None
+
+    def problem(self, now: float) -> str | None:
+        """Return what is in doubt about the kernel, if anything is."""
+        if self.failure is not None:
+            return f"a kernel can not be watched: {self.failure}"
+        if self.unreadable is not None:
+            return f"a kernel's messages can not be read: {self.unreadable}"
+        if self.stream is None:
+            late = now - self.first_seen > _ATTACH_GRACE
+            return "a kernel can not be watched: it has opened no ports" if late else None
+        if self.probe.proven or self.dead or self.state.in_flight or self.state.waiting:
+            return None
+        return "a kernel has not answered yet"

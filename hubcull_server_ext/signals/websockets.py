@@ -1,0 +1,122 @@
+"""Websockets: how many browsers hold one, when anything but pings went over them, what kernels ask.
+
+An open websocket proves nobody; this is shown, and worth nothing. Of a kernel's websocket it
+hands on what goes over the channel of questions and answers. It keeps no content.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from tornado.web import RequestHandler
+from tornado.websocket import WebSocketHandler
+
+from hubcull_server_ext import wire
+from hubcull_server_ext.signals.handlers import is_awareness, is_echo_of_polls, is_kernel_socket
+from hubcull_server_ext.signals.hook import (
+    RequestHook,
+    authenticated_user,
+    is_new_socket,
+    user_name,
+    watch_messages,
+)
+from hubcull_server_ext.signals.kernel_messages import KernelMessage, stdin_message
+
+_BINARY_PROTOCOL = "v1.kernel.websocket.jupyter.org"
+
+
+class Websockets:
+    """Watches all websockets that are opened from now on.
+
+    Args:
+        hook: shows them.
+        clock: monotonic seconds.
+        on_stdin: called with a kernel's id and what went over its channel of questions and answers.
+        failed: called with what went wrong in looking at a message.
+
+    """
+
+    def __init__(
+        self,
+        hook: RequestHook,
+        clock: Callable[[], float],
+        on_stdin: Callable[[str, KernelMessage], None] = lambda _kernel, _message: None,
+        failed: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
+        self._clock, self._on_stdin, self._failed = clock, on_stdin, failed
+        self._open: weakref.WeakKeyDictionary[WebSocketHandler, int] = weakref.WeakKeyDictionary()
+        self._said_at: float | None = None
+        hook.add(self._see)
+
+    def signals(self, now: float) -> list[wire.Signal]:
+        """Return how many browsers are connected and for how long they have been silent, if any ever was."""
+        browsers = {browser for socket, browser in list(self._open.items()) if _is_open(socket)}
+        if self._said_at is None and not browsers:
+            return []
+        age = None if self._said_at is None else max(0.0, now - self._said_at)
+        return [wire.Signal(wire.Kind.BROWSERS, "websockets", wire.Clock.NONE, age=age, count=len(browsers))]
+
+    def _see(self, handler: RequestHandler) -> None:
+        try:
+            if is_new_socket(handler) and isinstance(handler, WebSocketHandler):
+                user = authenticated_user(handler)
+                if user:
+                    self._open[handler] = _browser(handler, user_name(user))
+                    self._watch(handler)
+        except Exception as error:
+            self._failed(error)
+
+    def _watch(self, handler: WebSocketHandler) -> None:
+        """See what goes over it in both directions; what only answers a page's polls says nothing."""
+        if is_echo_of_polls(type(handler)):
+            return
+        see = self._see_kernel_message if is_kernel_socket(type(handler)) else self._see_message
+        watch_messages(handler, see, self._failed)
+        _watch_writes(handler, see, self._failed)
+
+    def _see_message(self, socket: WebSocketHandler, message: object) -> None:
+        if not is_awareness(type(socket), message):
+            self._said_at = self._clock()
+
+    def _see_kernel_message(self, socket: WebSocketHandler, message: object) -> None:
+        self._said_at = self._clock()
+        found = stdin_message(message, socket.selected_subprotocol == _BINARY_PROTOCOL)
+        if found is not None:
+            self._on_stdin(str(getattr(socket, "kernel_id", "")), found)
+
+
+def _browser(handler: WebSocketHandler, user: str | None) -> int:
+    """Return what tells one browser from another; as a hash, for the number of them is all that we want."""
+    request = handler.request
+    return hash((user, request.remote_ip, request.headers.get("User-Agent")))
+
+
+def _is_open(socket: WebSocketHandler) -> bool:
+    connection = socket.ws_connection
+    return connection is not None and not connection.is_closing()
+
+
+def _watch_writes(
+    handler: WebSocketHandler,
+    see: Callable[[WebSocketHandler, object], None],
+    failed: Callable[[Exception], None],
+) -> None:
+    """Put ``see`` before the instance's own ``write_message``, and hand back what that returns."""
+    reference = weakref.ref(handler)  # a strong one would keep a closed socket alive
+    function, foreign = type(handler).write_message, vars(handler).get("write_message")
+
+    def write_message(message: Any, *args: Any, **kwargs: Any) -> Any:
+        socket = reference()
+        if socket is None:
+            return None
+        try:
+            see(socket, message)
+        except Exception as error:
+            failed(error)
+        if foreign is not None:
+            return foreign(message, *args, **kwargs)
+        return function(socket, message, *args, **kwargs)
+
+    handler.write_message = write_message  # type: ignore[method-assign]

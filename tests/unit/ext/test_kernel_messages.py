@@ -1,0 +1,103 @@
+"""Laws of reading messages: headers only, and what can not be read is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+import pytest
+from jupyter_server.services.kernels.connection import base
+
+from hubcull_server_ext.signals.kernel_messages import (
+    DELIMITER,
+    KernelMessage,
+    UnreadableMessageError,
+    is_later,
+    parse,
+    stdin_message,
+)
+
+DATE = datetime(2026, 1, 1, tzinfo=timezone.utc).isoformat()
+HEADER = {"msg_type": "input_request", "msg_id": "q1", "date": DATE}
+PARENT = {"msg_type": "execute_request", "msg_id": "m1"}
+EXPECTED = KernelMessage("input_request", "execute_request", "m1", "", "", DATE)
+
+
+def frames(header: object, parent: object, content: object = None) -> list[bytes]:
+    """Return a message in the protocol's frames."""
+    return [
+        b"topic",
+        DELIMITER,
+        b"sig",
+        *(json.dumps(part).encode() for part in (header, parent, {}, content)),
+    ]
+
+
+def test_parse_reads_headers_and_state_only() -> None:
+    """Of a status the state is read; of any other message its content is not even looked at."""
+    parent = {"msg_type": "execute_request", "msg_id": "m1", "subshell_id": None}
+    assert parse(frames({"msg_type": "status"}, parent, {"execution_state": "busy"})) == KernelMessage(
+        "status", "execute_request", "m1", "", "busy"
+    )
+    output = frames({"msg_type": "stream"}, parent)
+    output[-1] = b"\xff not json"
+    assert parse(output).msg_type == "stream"
+
+
+@pytest.mark.parametrize(
+    "bad", [[], [b"x"], [DELIMITER, b"s", b"{}", b"{}"], [DELIMITER, b"s", b"\x81", b"\x80"]]
+)
+def test_unreadable_message_says_so(bad: list[bytes]) -> None:
+    """Another packing than JSON is an error that a source can report, not silence."""
+    with pytest.raises(UnreadableMessageError):
+        parse(bad)
+
+
+def binary(channel: str, *parts: object) -> bytes:
+    """Return a message as jupyter_server writes it in the binary protocol."""
+    write: Callable[..., bytes] = base.serialize_msg_to_ws_v1
+    return write([json.dumps(part).encode() for part in parts], channel)
+
+
+def plain(channel: str, content: object) -> str:
+    """Return a message as jupyter_server writes it in JSON."""
+    return json.dumps({"header": HEADER, "parent_header": PARENT, "content": content, "channel": channel})
+
+
+def test_a_question_is_read_in_both_forms() -> None:
+    """As jupyter_server writes them itself."""
+    assert stdin_message(binary("stdin", HEADER, PARENT, {}, {"prompt": "secret"}), v1=True) == EXPECTED
+    assert stdin_message(plain("stdin", {"prompt": "secret"}), v1=False) == EXPECTED
+
+
+@pytest.mark.parametrize("frame", [binary("iopub", HEADER, PARENT, {}, {"text": '"stdin"'}), "text", None])
+def test_other_channels_in_binary_are_left_alone(frame: object) -> None:
+    """Their parts are not even looked at."""
+    assert stdin_message(frame, v1=True) is None
+
+
+@pytest.mark.parametrize(
+    "frame", [plain("iopub", {"text": '"stdin"'}), plain("iopub", {"a": "stdin"}), b"\x00\x00", {"a": 1}]
+)
+def test_other_channels_in_json_are_left_alone(frame: object) -> None:
+    """Also those that say the word."""
+    assert stdin_message(frame, v1=False) is None
+
+
+@pytest.mark.parametrize(
+    ("frame", "v1"),
+    [(binary("stdin", HEADER), True), ('{"channel": "stdin"}', False), ('"stdin" {', False)],
+)
+def test_a_message_on_that_channel_that_can_not_be_read_says_so(frame: object, v1: bool) -> None:
+    """An error that a source can report."""
+    with pytest.raises(UnreadableMessageError):
+        stdin_message(frame, v1)
+
+
+def test_dates_are_compared_as_times() -> None:
+    """In whichever zone; what can not be compared counts as later."""
+    assert is_later("2026-01-01T00:00:01+00:00", "2026-01-01T00:00:00Z")
+    assert not is_later("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000000Z")
+    assert not is_later("2026-01-01T01:00:00+02:00", "2026-01-01T00:00:00Z")
+    assert is_later("", "2026-01-01T00:00:00Z")
