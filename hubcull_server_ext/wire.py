@@ -68,6 +68,7 @@ class Kind:
     TERMINAL_JOB = "terminal_job"  # work: a process that does not wait for its terminal
     BACKGROUND_JOB = "background_job"  # work, weak: processes without a terminal that compute or move data
     API_REQUEST = "api_request"  # presence: a request that only a person's act makes
+    API_READ = "api_read"  # presence: the same, but that it changes nothing: a page or a file is opened
     VISIBLE_TAB = "visible_tab"  # presence, weak: the polls of a page that somebody may be looking at
     APP_REQUEST = "app_request"  # presence: what a person did in an app behind a proxy
     APP_HEARTBEAT = "app_heartbeat"  # none: what such an app's page did by itself

@@ -16,14 +16,17 @@ class Meaning(Enum):
     """What one request tells about people."""
 
     HUMAN = auto()  # only a person's act makes it
+    READING = auto()  # so does this, and it changes nothing: a page, a file
     TAB = auto()  # a visible page makes it by itself
     NOTHING = auto()  # pages' files, health checks, scrapes
     UNKNOWN = auto()  # nobody told us: it protects
 
 
 # (top-level package, class) -> methods that a visible tab sends by itself. Every other method of these
-# is a person's act. Measured with an idle, visible tab of JupyterLab 4.6 and Notebook 7.6.
+# is a person's act. Measured with an idle, visible tab of JupyterLab 4.6 and Notebook 7.6; those of git,
+# dask and the launchpad are read from their sources.
 _GET = frozenset({"GET"})
+_ANY = frozenset({"GET", "POST"})
 _TAB_POLLS: dict[tuple[str, str], frozenset[str]] = {
     ("jupyter_server", "MainKernelHandler"): _GET,
     ("jupyter_server", "KernelHandler"): _GET,
@@ -53,6 +56,22 @@ _TAB_POLLS: dict[tuple[str, str], frozenset[str]] = {
     ("jupyter_server_proxy", "ServersInfoHandler"): _GET,
     ("jupyter_resource_usage", "ApiHandler"): _GET,
     ("jupyter_resource_usage", "KernelUsageHandler"): _GET,
+    ("jupyterlab_git", "GitStatusHandler"): _ANY,  # every 3 s, and a POST
+    ("jupyterlab_git", "GitFetchHandler"): _ANY,
+    ("jupyterlab_git", "GitBranchHandler"): _ANY,
+    ("jupyterlab_git", "GitTagHandler"): _ANY,
+    ("jupyterlab_git", "GitChangedFilesHandler"): _ANY,
+    ("jupyterlab_git", "GitShowPrefixHandler"): _ANY,
+    ("jupyterlab_git", "GitShowTopLevelHandler"): _ANY,
+    ("jupyterlab_git", "GitUpstreamHandler"): _ANY,
+    ("jupyterlab_git", "GitRemoteDetailsShowHandler"): _ANY,
+    ("jupyterlab_git", "GitStashHandler"): _GET,
+    ("jupyterlab_git", "GitSettingsHandler"): _GET,
+    ("dask_labextension", "DaskClusterHandler"): _GET,
+    ("dask_labextension", "DaskDashboardCheckHandler"): _GET,
+    ("jupyterlab_launchpad", "DatabaseHandler"): _GET,
+    ("jupyterlab_launchpad", "NebiCapabilitiesHandler"): _GET,
+    ("jupyterlab_new_launcher", "DatabaseHandler"): _GET,
 }
 
 _HUMAN = frozenset(
@@ -75,6 +94,7 @@ _HUMAN = frozenset(
         ("jupyterlab_server", "LabHandler"),
         ("notebook", "NotebookBaseHandler"),
         ("nbclassic", "*"),
+        ("jupyterlab_git", "*"),
     }
 )
 
@@ -125,10 +145,20 @@ def meaning(handler: type[object], method: str, opens_file: bool = False) -> Mea
             return Meaning.NOTHING
         if key in _TAB_POLLS:
             poll = method in _TAB_POLLS[key] and not opens_file
-            return Meaning.TAB if poll else Meaning.HUMAN
+            return Meaning.TAB if poll else _act(method)
         if key in _HUMAN:
-            return Meaning.HUMAN
+            return _act(method)
     return Meaning.UNKNOWN
+
+
+def _act(method: str) -> Meaning:
+    """Return what a person does with a request by this method."""
+    return Meaning.READING if method == "GET" else Meaning.HUMAN
+
+
+def saves_document(handler: type[object], method: str) -> bool:
+    """Whether a request writes a document's content, as pages also do by themselves."""
+    return method == "PUT" and ("jupyter_server", "ContentsHandler") in set(_keys(handler))
 
 
 def is_terminal_socket(handler: type[object]) -> bool:

@@ -13,7 +13,7 @@ from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
 
 from hubcull_server_ext import wire
-from hubcull_server_ext.signals.handlers import Meaning, is_terminal_socket, meaning
+from hubcull_server_ext.signals.handlers import Meaning, is_terminal_socket, meaning, saves_document
 from hubcull_server_ext.signals.hook import (
     RequestHook,
     SeeMessage,
@@ -24,17 +24,20 @@ from hubcull_server_ext.signals.hook import (
 )
 from hubcull_server_ext.signals.kernel_messages import KernelMessage
 from hubcull_server_ext.signals.names import terminal_source
+from hubcull_server_ext.signals.rhythm import Rhythms
+from hubcull_server_ext.signals.saves import Saves
 from hubcull_server_ext.signals.websockets import Websockets
 from hubcull_server_ext.snapshot import SourceError
 
 _MAX_LABELS = 50
 _KINDS = {
     Meaning.HUMAN: (wire.Kind.API_REQUEST, wire.Strength.STRONG),
+    Meaning.READING: (wire.Kind.API_READ, wire.Strength.STRONG),
     Meaning.TAB: (wire.Kind.VISIBLE_TAB, wire.Strength.WEAK),
     Meaning.UNKNOWN: (wire.Kind.FOREIGN, wire.Strength.STRONG),
 }
 # How many labels of each meaning one report carries, so that it stays small.
-_REPORTED = {Meaning.HUMAN: 10, Meaning.TAB: 1, Meaning.UNKNOWN: 20}
+_REPORTED = {Meaning.HUMAN: 10, Meaning.READING: 5, Meaning.TAB: 1, Meaning.UNKNOWN: 20}
 _REPORTED_TERMINALS = 10
 
 
@@ -81,6 +84,7 @@ class RequestsSource:
         self._stopped = False
         self._failure: Exception | None = None
         hook.add(self._see)
+        self._rhythms, self._saves = Rhythms(), Saves()
         self._websockets = Websockets(hook, clock, on_stdin, self._failed)
 
     def reconcile(self) -> None:
@@ -130,11 +134,22 @@ class RequestsSource:
         if not getattr(handler, "_track_activity", True) or "no_track_activity" in handler.request.arguments:
             return
         method = str(handler.request.method)
-        meant = meaning(type(handler), method, _opens_file(handler))
-        if meant is Meaning.UNKNOWN and handler.get_status() >= 400:
-            return
-        label = f"{type(handler).__name__} {method}" if meant is Meaning.HUMAN else type(handler).__name__
+        meant = self._meaning(handler, method)
+        act = meant in {Meaning.HUMAN, Meaning.READING}
+        label = f"{type(handler).__name__} {method}" if act else type(handler).__name__
         self._note(meant, label, user_name(user))
+
+    def _meaning(self, handler: RequestHandler, method: str) -> Meaning:
+        """Tell what a request means, where it takes more than its class: what came before it."""
+        meant, failed = meaning(type(handler), method, _opens_file(handler)), handler.get_status() >= 400
+        if meant is Meaning.UNKNOWN:
+            if failed:
+                return Meaning.NOTHING
+            return Meaning.TAB if self._rhythms.beats(_asker(handler, method), self._clock()) else meant
+        if saves_document(type(handler), method) and not failed:
+            changed = self._saves.changed(handler.request.path, handler.request.body)
+            return meant if changed else Meaning.TAB
+        return meant
 
     def _note(self, meant: Meaning, label: str, actor: str | None) -> None:
         if meant is Meaning.NOTHING:
@@ -177,6 +192,12 @@ class RequestsSource:
             if len(self._typed) > _MAX_LABELS:
                 del self._typed[next(iter(self._typed))]
             self._changed()
+
+
+def _asker(handler: RequestHandler, method: str) -> int:
+    """Return what tells one stream of requests from others: who asks for what, but for its arguments."""
+    request = handler.request
+    return hash((method, request.path, request.remote_ip, request.headers.get("User-Agent")))
 
 
 def _opens_file(handler: RequestHandler) -> bool:

@@ -59,14 +59,15 @@ class StrangeSocket(tornado.websocket.WebSocketHandler, JupyterHandler):  # type
 class Door:
     """A source on a real server."""
 
-    def __init__(self, app: ServerApp) -> None:
+    def __init__(self, app: ServerApp, now: Callable[[], float] = clock.monotonic) -> None:
         self.settings = app.web_app.settings
         self.typed: list[str] = []
-        self.source = RequestsSource(RequestHook(self.settings), clock.monotonic, self.typed.append)
+        self.source = RequestsSource(RequestHook(self.settings), now, self.typed.append)
 
     def seen(self) -> list[tuple[str, str | None]]:
-        """Return the kind and label of everything seen."""
-        return [(s.kind, s.label) for s in self.source.collect(clock.monotonic())]
+        """Return the kind and label of everything seen that counts."""
+        signals = self.source.collect(clock.monotonic())
+        return [(s.kind, s.label) for s in signals if s.clock is not wire.Clock.NONE]
 
 
 @pytest.fixture
@@ -112,13 +113,61 @@ async def test_what_only_a_person_does_is_presence(door: Door, jp_fetch: Fetch) 
     await jp_fetch("api", "contents", "a.txt", params={"type": "file", "content": "1"})
     await jp_fetch("files", "a.txt")
     await jp_fetch("api", "terminals", method="POST", body="{}")
-    assert [label for _, label in door.seen()] == [
-        "TerminalRootHandler POST",
-        "AuthenticatedFileHandler GET",
-        "ContentsHandler GET",
-        "ContentsHandler PUT",
+    assert door.seen() == [
+        (wire.Kind.API_REQUEST, "TerminalRootHandler POST"),
+        (wire.Kind.API_REQUEST, "ContentsHandler PUT"),
+        (wire.Kind.API_READ, "AuthenticatedFileHandler GET"),
+        (wire.Kind.API_READ, "ContentsHandler GET"),
     ]
     assert all(s.actor for s in door.source.collect(clock.monotonic()))
+
+
+async def test_a_save_counts_only_when_something_changed(door: Door, jp_fetch: Fetch) -> None:
+    """The page may save by itself: that is a visible tab, until somebody has written something."""
+
+    def body(source: str, outputs: list[dict[str, Any]]) -> str:
+        cell = {"cell_type": "code", "source": source, "metadata": {}, "execution_count": 1, "id": "c1"}
+        cells = [{**cell, "outputs": outputs}]
+        content = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+        return json.dumps({"type": "notebook", "format": "json", "content": content})
+
+    async def save(source: str, outputs: list[dict[str, Any]]) -> dict[str, float]:
+        await jp_fetch("api", "contents", "a.ipynb", method="PUT", body=body(source, outputs))
+        await asyncio.sleep(0.3)
+        await jp_fetch("api", "status")
+        signals = door.source.collect(clock.monotonic())
+        return {s.kind: s.age or 0.0 for s in signals}
+
+    printed = [{"output_type": "stream", "name": "stdout", "text": "x"}]
+    assert set(await save("1", [])) == {wire.Kind.API_REQUEST}
+    ages = await save("1", printed)
+    assert ages[wire.Kind.API_REQUEST] > ages[wire.Kind.VISIBLE_TAB]
+    ages = await save("2", printed)
+    assert ages[wire.Kind.API_REQUEST] < ages[wire.Kind.VISIBLE_TAB]
+
+
+async def test_a_strange_poller_is_known_by_its_rhythm(jp_serverapp: ServerApp, jp_fetch: Fetch) -> None:
+    """After a minute of clockwork it is a visible tab; what comes out of turn is a stranger again."""
+    now = [1000.0]
+    door = Door(jp_serverapp, lambda: now[0])
+    path = url_path_join(jp_serverapp.base_url, "strange")
+    application: Any = jp_serverapp.web_app
+    application.add_handlers(".*$", [(path, StrangeHandler)])
+    door.source.reconcile()
+    for i in range(14):
+        await jp_fetch("strange", params={"_": str(i)})  # as pages get round caches
+        now[0] += 10.0
+    await jp_fetch("strange")
+    ages = {s.kind: (s.label, s.age) for s in door.source.collect(now[0])}
+    assert ages[wire.Kind.VISIBLE_TAB] == ("StrangeHandler", 0.0)
+    foreign = ages[wire.Kind.FOREIGN][1]
+    assert foreign is not None
+    assert foreign > 0.0
+    now[0] += 4.0
+    await jp_fetch("strange")
+    ages = {s.kind: (s.label, s.age) for s in door.source.collect(now[0])}
+    assert ages[wire.Kind.FOREIGN] == ("StrangeHandler", 0.0)
+    door.source.stop()
 
 
 async def test_health_checks_files_and_strangers_are_nothing(

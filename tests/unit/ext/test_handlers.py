@@ -26,8 +26,16 @@ def handler(name: str, module: str, *bases: type) -> type:
         ("CheckpointsHandler", "jupyter_server.services.contents.handlers", "POST", Meaning.HUMAN),
         ("ApiHandler", "jupyter_resource_usage.api", "GET", Meaning.TAB),
         ("ApiHandler", "somebody_else.api", "GET", Meaning.UNKNOWN),
-        ("LabHandler", "jupyterlab_server.handlers", "GET", Meaning.HUMAN),
-        ("TreeHandler", "nbclassic.tree.handlers", "GET", Meaning.HUMAN),
+        ("LabHandler", "jupyterlab_server.handlers", "GET", Meaning.READING),
+        ("TreeHandler", "nbclassic.tree.handlers", "GET", Meaning.READING),
+        ("FilesHandler", "jupyter_server.files.handlers", "GET", Meaning.READING),
+        ("SessionRootHandler", "jupyter_server.services.sessions.handlers", "POST", Meaning.HUMAN),
+        ("ContentsHandler", "jupyter_server.services.contents.handlers", "PATCH", Meaning.HUMAN),
+        ("GitStatusHandler", "jupyterlab_git.handlers", "POST", Meaning.TAB),
+        ("GitCommitHandler", "jupyterlab_git.handlers", "POST", Meaning.HUMAN),
+        ("GitDiffHandler", "jupyterlab_git.handlers", "GET", Meaning.READING),
+        ("DatabaseHandler", "jupyterlab_launchpad.handlers", "GET", Meaning.TAB),
+        ("DatabaseHandler", "jupyterlab_launchpad.handlers", "POST", Meaning.HUMAN),
         ("APIStatusHandler", "jupyter_server.services.api.handlers", "GET", Meaning.NOTHING),
         ("Template404", "jupyter_server.base.handlers", "GET", Meaning.NOTHING),
         ("MainKernelHandler", "jupyter_server.services.kernels.handlers", "OPTIONS", Meaning.NOTHING),
@@ -52,7 +60,7 @@ def test_opened_file_is_a_persons_act_and_a_listing_is_not() -> None:
     """The file browser polls folders; only a person opens a file."""
     contents = handler("ContentsHandler", "jupyter_server.services.contents.handlers")
     assert meaning(contents, "GET") is Meaning.TAB
-    assert meaning(contents, "GET", opens_file=True) is Meaning.HUMAN
+    assert meaning(contents, "GET", opens_file=True) is Meaning.READING
 
 
 def test_static_files_are_nothing_but_a_strangers_subclass_is_unknown() -> None:
