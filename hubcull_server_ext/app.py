@@ -11,7 +11,6 @@ import os
 import platform
 import random
 import secrets
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,11 @@ from hubcull_server_ext import __version__, clock, wire
 from hubcull_server_ext.config import HubcullSettings
 from hubcull_server_ext.reporter import HttpAnswer, Reporter, Tools, wait_for_event
 from hubcull_server_ext.signals.app_traffic import HEARTBEATS
-from hubcull_server_ext.signals.apps import CLAIM, AppsSource, is_proxied
-from hubcull_server_ext.signals.background import Around, BackgroundSource
-from hubcull_server_ext.signals.collaboration import CollaborationSource, is_room
-from hubcull_server_ext.signals.foreign import ForeignSource
-from hubcull_server_ext.signals.hook import RequestHook
+from hubcull_server_ext.signals.interplay import InterplaySource
 from hubcull_server_ext.signals.jobs import NOT_WORK
-from hubcull_server_ext.signals.kernel_processes import kernel_processes
-from hubcull_server_ext.signals.kernels import KernelsSource
-from hubcull_server_ext.signals.processes import ProcessTable
-from hubcull_server_ext.signals.requests import RequestsSource
-from hubcull_server_ext.signals.terminals import TerminalsSource
-from hubcull_server_ext.signals.ttys import Clocks
-from hubcull_server_ext.snapshot import Boot, Collector, SignalSource, build_report
+from hubcull_server_ext.signals.work_clock import WorkClock
+from hubcull_server_ext.snapshot import Boot, Collector, build_report
+from hubcull_server_ext.sources import make_sources
 
 _HTTP_TIMEOUT = 10.0
 _MAX_ANSWER_BYTES = 256 * 1024
@@ -55,6 +46,7 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
         self._tasks: list[asyncio.Task[None]] = []
         self._client: SimpleAsyncHTTPClient | None = None
         self._sources: dict[str, Any] = {}
+        self._work_clock: WorkClock | None = None
         self._looking = asyncio.Lock()
 
     def initialize_handlers(self) -> None:
@@ -92,7 +84,10 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
         self.log.info("hubcull reports to %s", url)
         self._client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=_MAX_ANSWER_BYTES)
         reporter = Reporter(self._tools(url, token, user), self.log, self.first_report_within)
-        self._make_sources(reporter)
+        assert self.serverapp is not None  # noqa: S101 - an initialized extension is linked
+        self._sources, off, self._work_clock = make_sources(self, self.serverapp, reporter.poke)
+        self._collector = Collector(tuple(self._sources.values()), off)
+        self._tell_cullers()
         self._tasks = [asyncio.ensure_future(reporter.run()), asyncio.ensure_future(self._keep_sampling())]
 
     def _tools(self, url: str, token: str, user: str) -> Tools:
@@ -114,57 +109,11 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
 
         return Tools(build, send, clock.monotonic, wait_for_event, random.random)
 
-    def _make_sources(self, reporter: Reporter) -> None:
-        assert self.serverapp is not None  # noqa: S101 - an initialized extension is linked
-        settings = self.serverapp.web_app.settings
-        clocks = Clocks(clock.monotonic, clock.wall, clock.boottime)
-        table = ProcessTable()
-        kernels = KernelsSource(
-            settings["kernel_manager"], settings.get("event_logger"), clock.monotonic, reporter.poke
-        )
-        terminals = TerminalsSource(settings, clocks, self.not_work, reporter.poke, table)
-        keystroke = terminals.keystroke if self.watch_terminals else None
-        around = Around(
-            lambda: kernel_processes(settings["kernel_manager"], kernels.free_since), terminals.shells
-        )
-        background = BackgroundSource(
-            table, clocks, around, os.environ, self.not_work, self.sample_interval, reporter.poke
-        )
-        hook = RequestHook(settings)
-        covered = [CLAIM] if self.watch_apps else []
-        sources: dict[str, tuple[bool, SignalSource]] = {
-            "kernels": (self.watch_kernels, kernels),
-            "terminals": (self.watch_terminals, terminals),
-            "requests": (
-                self.watch_requests,
-                RequestsSource(
-                    hook, clock.monotonic, keystroke, reporter.poke, self._elsewhere, kernels.on_stdin
-                ),
-            ),
-            "apps": (
-                self.watch_apps,
-                AppsSource(hook, clock.monotonic, self.app_heartbeats, reporter.poke),
-            ),
-            "background": (self.watch_background, background),
-            "collaboration": (
-                self.watch_collaboration,
-                CollaborationSource(hook, clock.monotonic, self._kernels_speak, reporter.poke),
-            ),
-            "foreign": (self.watch_foreign, ForeignSource(settings, clock.utcnow, covered)),
-        }
-        self._sources = {name: source for name, (on, source) in sources.items() if on}
-        off = [name for name, (on, _) in sources.items() if not on]
-        self._collector = Collector(tuple(self._sources.values()), off)
-
-    def _elsewhere(self, handler: type[object]) -> bool:
-        """Whether a source of their own watches a handler's requests."""
-        return (self.watch_apps and is_proxied(handler)) or (self.watch_collaboration and is_room(handler))
-
-    def _kernels_speak(self) -> bool:
-        """Whether a kernel published something within the last two seconds, as the server knows."""
-        assert self.serverapp is not None  # noqa: S101 - an initialized extension is linked
-        last = getattr(self.serverapp.kernel_manager, "last_kernel_activity", None)
-        return isinstance(last, datetime) and clock.utcnow() - last < timedelta(seconds=2)
+    def _tell_cullers(self) -> None:
+        """Say in the log which cullers the server has itself: hubcull has no power over them."""
+        words = InterplaySource(self.serverapp).words()
+        if words:
+            self.log.warning("hubcull: this server also culls by itself, whatever hubcull keeps: %s", words)
 
     async def _keep_sampling(self) -> None:
         await self._each("start")
@@ -177,6 +126,8 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
         async with self._looking:
             await self._each("reconcile")
             await self._each("sample")
+            if self._work_clock is not None:
+                self._work_clock.publish(clock.monotonic())
 
     async def _each(self, act: str) -> None:
         """Let every source that has this act do it; one that fails is reported as failed."""

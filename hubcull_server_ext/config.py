@@ -74,6 +74,19 @@ class HubcullSettings(Configurable):
         help="""Whether to tell edits of shared documents from what their pages say. Default: True.
         Off, each message of a shared document is taken for a person, also from a hidden tab."""
     ).tag(config=True)
+    watch_keepalive = Bool(
+        help="""Whether to take a wish by jupyter-keepalive as work that goes on, up to max_busy.
+        Default: True. Off, its own word counts, which has no cap."""
+    ).tag(config=True)
+    watch_plugins = Bool(
+        help="""Whether to ask packages that have signals of their own, found by the entry point group
+        hubcull.signals. Default: True."""
+    ).tag(config=True)
+    publish_work = Bool(
+        help="""Whether to show our clock of work as the server's own activity, so that the Hub's
+        last_activity, and cullers that go by it, see a silent cell. Default: False, for it makes a
+        server look active to all of them without any cap."""
+    ).tag(config=True)
     watch_foreign = Bool(
         help="""Whether to pass on what other extensions register as activity. Default: True, for what we do
         not know protects."""
@@ -126,6 +139,18 @@ class HubcullSettings(Configurable):
     @default("watch_collaboration")
     def _default_watch_collaboration(self) -> bool:
         return self._from_environment("watch_collaboration", _boolean, True)
+
+    @default("watch_keepalive")
+    def _default_watch_keepalive(self) -> bool:
+        return self._from_environment("watch_keepalive", _boolean, True)
+
+    @default("watch_plugins")
+    def _default_watch_plugins(self) -> bool:
+        return self._from_environment("watch_plugins", _boolean, True)
+
+    @default("publish_work")
+    def _default_publish_work(self) -> bool:
+        return self._from_environment("publish_work", _boolean, False)
 
     @default("watch_foreign")
     def _default_watch_foreign(self) -> bool:

@@ -73,6 +73,8 @@ class Kind:
     APP_REQUEST = "app_request"  # presence: what a person did in an app behind a proxy
     APP_HEARTBEAT = "app_heartbeat"  # none: what such an app's page did by itself
     DOCUMENT_EDIT = "document_edit"  # presence: somebody changed a shared document
+    DECLARED = "declared"  # by its clock: what another package says by our interface, or a person wished
+    SERVER_CULLER = "server_culler"  # none: a culler that the server has itself, and its timeout (s)
     FOREIGN = "foreign"  # presence: what another extension or an unknown handler claims
 
 

@@ -42,6 +42,11 @@ def test_questions_widgets_readers_and_browsers_read_and_write_the_same() -> Non
     assert wire.to_json(wire.report_from_json(golden("questions"))) == golden("questions")
 
 
+def test_declared_work_and_other_cullers_read_and_write_the_same() -> None:
+    """Added before the first release."""
+    assert wire.to_json(wire.report_from_json(golden("declared"))) == golden("declared")
+
+
 def test_what_a_newer_extension_adds_does_no_harm() -> None:
     """Unknown fields are ignored; an unknown clock protects, and an unknown health is doubt."""
     report = wire.report_from_json(golden("from_the_future"))

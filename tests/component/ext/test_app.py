@@ -19,6 +19,10 @@ from hubcull_server_ext.app import HubcullExtension
 from tests.component.ext.waiting import until
 
 TOKEN = "made-up-token"
+SOURCES = (
+    *("kernels", "terminals", "requests", "apps", "collaboration", "background"),
+    *("keepalive", "plugins", "interplay", "foreign"),
+)
 
 
 @dataclass
@@ -102,7 +106,19 @@ async def test_server_reports_itself_with_its_own_token(
     assert set(service.tokens) == {f"Bearer {TOKEN}"}
     assert (first.server, first.boot_id, second.sequence) == ("ada/gpu", second.boot_id, first.sequence + 1)
     assert {s.name: s.health for s in second.sources} == dict.fromkeys(
-        ("kernels", "terminals", "requests", "apps", "collaboration", "background", "foreign"), wire.Health.OK
+        (
+            "kernels",
+            "terminals",
+            "requests",
+            "apps",
+            "collaboration",
+            "background",
+            "keepalive",
+            "plugins",
+            "interplay",
+            "foreign",
+        ),
+        wire.Health.OK,
     )
     assert (first.about.mem_limit, first.can) == (1073741824, ("deadline",))
     assert len(json.dumps(wire.to_json(second))) < 4096

@@ -26,10 +26,14 @@ pycrdt: Any = import_module("pycrdt")
 
 
 @pytest.fixture
-def jp_server_config() -> dict[str, Any]:
-    """Enable shared documents."""
+def jp_server_config(tmp_path: Path) -> dict[str, Any]:
+    """Enable shared documents, with what they keep in the test's own folder."""
     extensions = {"jupyter_server_ydoc": True, "jupyter_server_fileid": True}
-    return {"ServerApp": {"jpserver_extensions": extensions}}
+    return {
+        "ServerApp": {"jpserver_extensions": extensions},
+        "SQLiteYStore": {"db_path": str(tmp_path / "ystore.db")},
+        "BaseFileIdManager": {"db_path": str(tmp_path / "ids.db")},
+    }
 
 
 class Watch:

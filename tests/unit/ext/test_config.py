@@ -57,6 +57,9 @@ def test_defaults_hold_without_any(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all((found.watch_kernels, found.watch_terminals, found.watch_requests, found.watch_foreign))
     assert found.watch_background
     assert found.watch_apps
+    assert found.watch_keepalive
+    assert found.watch_plugins
+    assert not found.publish_work
     assert found.watch_collaboration
     assert "healthz$" in found.app_heartbeats
     assert (found.sample_interval, found.first_report_within) == (5.0, 5.0)
