@@ -86,9 +86,14 @@ def watch(server):
         return [Ended(1.0, 2.0)]
     return claims
 """
-SLOW = (
-    "import asyncio\ndef watch(server):\n    async def claims(): await asyncio.sleep(9)\n    return claims\n"
-)
+SLOW = """
+import asyncio
+
+def watch(server):
+    async def claims():
+        await asyncio.sleep(9)
+    return claims
+"""
 
 
 @pytest.mark.parametrize(
