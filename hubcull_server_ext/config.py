@@ -6,13 +6,14 @@ variable ``HUBCULL_<NAME>`` that a spawner may set. It knows nothing of what use
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from traitlets import Bool, Float, List, Unicode, default
+from traitlets import Bool, Dict, Float, List, Unicode, default
 from traitlets.config import Configurable
 
 _T = TypeVar("_T")
@@ -82,6 +83,16 @@ class HubcullSettings(Configurable):
         help="""Whether to ask packages that have signals of their own, found by the entry point group
         hubcull.signals. Default: True."""
     ).tag(config=True)
+    watch_app_files = Bool(
+        help="""Whether to read the files in which RStudio says that R computes, and code-server that a
+        browser is connected. Default: True."""
+    ).tag(config=True)
+    app_checks = List(
+        Dict(),
+        help="""Apps that say of themselves whether they are used, each a dictionary with app, its name; url,
+        file or command; and if need be expression, content, means and timeout. Default: none. In the
+        environment: a list in JSON.""",
+    ).tag(config=True)
     publish_work = Bool(
         help="""Whether to show our clock of work as the server's own activity, so that the Hub's
         last_activity, and cullers that go by it, see a silent cell. Default: False, for it makes a
@@ -147,6 +158,14 @@ class HubcullSettings(Configurable):
     @default("watch_plugins")
     def _default_watch_plugins(self) -> bool:
         return self._from_environment("watch_plugins", _boolean, True)
+
+    @default("watch_app_files")
+    def _default_watch_app_files(self) -> bool:
+        return self._from_environment("watch_app_files", _boolean, True)
+
+    @default("app_checks")
+    def _default_app_checks(self) -> list[dict[str, Any]]:
+        return self._from_environment("app_checks", _objects, [])
 
     @default("publish_work")
     def _default_publish_work(self) -> bool:
@@ -215,6 +234,16 @@ def _seconds(text: str) -> float:
     if not _SHORTEST <= seconds < math.inf:
         raise ValueError(f"a number of seconds, {_SHORTEST} or more")
     return seconds
+
+
+def _objects(text: str) -> list[dict[str, Any]]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise ValueError("a list of objects in JSON")
+    return value
 
 
 def _names(text: str) -> list[str]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hubcull_server_ext import clock
 from hubcull_server_ext.config import HubcullSettings
 from hubcull_server_ext.signals import apps, keepalive
+from hubcull_server_ext.signals.adapters import AdaptersSource
 from hubcull_server_ext.signals.apps import AppsSource, is_proxied
 from hubcull_server_ext.signals.background import Around, BackgroundSource
 from hubcull_server_ext.signals.collaboration import CollaborationSource, is_room
@@ -58,6 +60,7 @@ def make_sources(options: HubcullSettings, server: Any, changed: Callable[[], No
         "background": (options.watch_background, background),
         "keepalive": (options.watch_keepalive, KeepaliveSource(settings, clock.monotonic)),
         "plugins": (options.watch_plugins, PluginsSource(server, interval, clock.monotonic)),
+        "adapters": (True, _adapters(options, interval)),
         "interplay": (True, InterplaySource(server)),
         "foreign": (options.watch_foreign, ForeignSource(settings, clock.utcnow, _covered(options))),
     }
@@ -93,6 +96,11 @@ def _of_requests(
         "apps": (options.watch_apps, in_apps),
         "collaboration": (options.watch_collaboration, documents),
     }
+
+
+def _adapters(options: HubcullSettings, interval: float) -> AdaptersSource:
+    home = Path.home() if options.watch_app_files else None
+    return AdaptersSource(options.app_checks, home, interval, clock.monotonic, clock.wall)
 
 
 def _covered(options: HubcullSettings) -> list[str]:

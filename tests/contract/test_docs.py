@@ -110,7 +110,7 @@ def test_the_readme_tells_every_setting_of_the_extension_with_its_default(
         row[0].strip("`"): tuple(row[1:3]) for row in rows(section("README.md", "Settings of the extension"))
     }
     variables = {name: f"`HUBCULL_{name.upper()}`" for name in settings} | {"service_url": "`HUBCULL_URL`"}
-    lists = {"not_work": "a list", "app_heartbeats": "a list"}
+    lists = {"not_work": "a list", "app_heartbeats": "a list", "app_checks": "none"}
     values = {name: shown(value) for name, value in settings.items()} | lists
     assert told == {name: (variables[name], values[name]) for name in settings}
 

@@ -21,7 +21,7 @@ from tests.component.ext.waiting import until
 TOKEN = "made-up-token"
 SOURCES = (
     *("kernels", "terminals", "requests", "apps", "collaboration", "background"),
-    *("keepalive", "plugins", "interplay", "foreign"),
+    *("keepalive", "plugins", "adapters", "interplay", "foreign"),
 )
 
 

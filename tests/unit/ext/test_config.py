@@ -59,7 +59,13 @@ def test_defaults_hold_without_any(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.watch_apps
     assert found.watch_keepalive
     assert found.watch_plugins
+    assert found.watch_app_files
     assert not found.publish_work
+    assert found.app_checks == []
+    monkeypatch.setenv("HUBCULL_APP_CHECKS", '[{"app": "shiny", "file": "used"}]')
+    assert settings().app_checks == [{"app": "shiny", "file": "used"}]
+    monkeypatch.setenv("HUBCULL_APP_CHECKS", '{"app": "shiny"}')
+    assert settings().app_checks == []
     assert found.watch_collaboration
     assert "healthz$" in found.app_heartbeats
     assert (found.sample_interval, found.first_report_within) == (5.0, 5.0)
