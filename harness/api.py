@@ -137,15 +137,22 @@ class HubAPI:
         model = self.server_model(user, name)
         return model is not None and bool(model["ready"])
 
-    def servers_ready(self) -> set[str]:
-        """Return the ready servers as `user/name`; at most 200 users are looked at."""
+    def servers(self) -> dict[str, dict[str, Any]]:
+        """Return the Hub's models of all servers that are not stopped, by `user/name`, of at most 200 users.
+
+        One question costs the Hub a tenth of what asking for a dozen users one by one does.
+        """
         users = self.must("GET", "/users?limit=200").json()
         return {
-            f"{user['name']}/{name}"
+            f"{user['name']}/{name}": model
             for user in users
             for name, model in user.get("servers", {}).items()
-            if model["ready"]
+            if not model.get("stopped")
         }
+
+    def servers_ready(self) -> set[str]:
+        """Return the ready servers as `user/name`; at most 200 users are looked at."""
+        return {key for key, model in self.servers().items() if model["ready"]}
 
     def stop_server(self, user: str, name: str = "", within: float = 60) -> None:
         """Stop a server and wait until the Hub no longer lists it."""

@@ -116,20 +116,21 @@ class Watcher:
 
     def _watch(self) -> None:
         while not self._end.wait(0.4):
-            for key, life in list(self.lives.items()):
-                if life.gone is None:
-                    self._look(key, life)
+            known = [(key, life) for key, life in list(self.lives.items()) if life.gone is None]
+            if known:
+                self._look(known)
 
-    def _look(self, key: str, life: Life) -> None:
-        user, _, name = key.partition("/")
+    def _look(self, known: list[tuple[str, Life]]) -> None:
         try:
-            model = self.hub.api.server_model(user, name)
+            models = self.hub.api.servers()
         except OSError:
             return  # the Hub is being restarted
-        if model is None:
-            life.gone = time.monotonic()
-        elif model["ready"] and model["last_activity"]:
-            life.activity.append(age(model["last_activity"]))
+        for key, life in known:
+            model = models.get(key)
+            if model is None:
+                life.gone = time.monotonic()
+            elif model["ready"] and model["last_activity"]:
+                life.activity.append(age(model["last_activity"]))
 
 
 def begin_busy_and_idle(lives: Watcher) -> int:
