@@ -24,7 +24,7 @@ PAGE  := build/installed/.ready
 CHP   := configurable-http-proxy@^5
 NODE_OK := node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)'
 
-.PHONY: help demo test unit component contract parity e2e hubs docs lint bench clean
+.PHONY: help demo test unit component contract parity e2e hubs pairs docs lint bench clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -35,6 +35,7 @@ help:
 	@echo "make parity         the tests beside jupyterhub-idle-culler 2.0.0, in build/idle-culler (QUICK=1: as in make test)"
 	@echo "make docs           write docs/parity.md, which is made from the tests"
 	@echo "make hubs           the e2e tests on JupyterHub 4, 5 and 6, one after the other; 'make e2e HUB=4' is one of them"
+	@echo "make pairs          the tests of the extension on jupyter_server 2.0, on 2.4 with JupyterLab 4.0, and on the newest"
 	@echo "make lint           ruff, mypy, import-linter"
 	@echo "make bench          the benchmarks, into build/bench.json"
 	@echo "make clean          remove .venv, build and every cache"
@@ -43,9 +44,10 @@ demo: $(READY) $(PROXY) $(HUB_READY)
 	@HUBCULL_HUB=$(HUB) $(BIN)/python -m harness.demo $(if $(EXIT),--exit)
 
 test: unit component contract e2e
+	@$(MAKE) pairs PAIR=2.0 QUICK=1
 	@$(MAKE) parity QUICK=1
 	@$(MAKE) e2e HUB=4
-	@echo "== all stages passed: unit, component, contract, parity, e2e on JupyterHub $(HUB) and 4"
+	@echo "== all stages passed: unit, component, contract, pairs, parity, e2e on JupyterHub $(HUB) and 4"
 
 unit component contract: $(READY)
 	@echo "== $@ tests"
@@ -71,6 +73,21 @@ hubs:
 	@failed=; for hub in 4 5 6; do $(MAKE) e2e HUB=$$hub || failed="$$failed $$hub"; done; \
 	test -z "$$failed" || { echo "== e2e failed on JupyterHub$$failed"; exit 1; }
 	@echo "== e2e passed on JupyterHub 4, 5 and 6"
+
+# What the signals depend on are internals of jupyter_server, so their tests run on the oldest that we support, on
+# the oldest that goes with a JupyterLab 4, and on the newest, which is in .venv. `make pairs PAIR=2.0` is one of them;
+# QUICK leaves out what depends on processes and other extensions more than on jupyter_server.
+PAIR ?= 2.0 2.4 newest
+WITH_2.0 := jupyter_server~=2.0.0
+WITH_2.4 := jupyter_server~=2.4.0 jupyterlab~=4.0.0
+QUICK_PAIR := $(patsubst %,tests/component/ext/test_%.py,app kernels requests terminals)
+python_of = $(if $(filter newest,$1),$(BIN)/python,build/pairs/$1/bin/python)
+
+pairs: $(foreach pair,$(PAIR),$(if $(filter newest,$(pair)),$(READY),build/pairs/$(pair)/.ready))
+	@failed=; $(foreach pair,$(PAIR),echo "== tests of the extension on jupyter_server $(pair)"; \
+		$(call python_of,$(pair)) -m pytest $(if $(QUICK),$(QUICK_PAIR),tests/component/ext) -n 2 --dist loadfile $(ARGS) || failed="$$failed $(pair)";) \
+	test -z "$$failed" || { echo "== the extension fails on jupyter_server$$failed"; exit 1; }
+	@echo "== the extension works on jupyter_server $(PAIR)"
 
 # All four run, so that one round of mending is enough.
 lint: $(LINT)
@@ -114,6 +131,13 @@ build/hubs/%/.ready: $(MADE) pyproject.toml
 	@echo "-- JupyterHub $*, hubcull and JupyterLab into build/hubs/$* (a minute or so)"
 	@$(BIN)/python -m venv --clear --without-pip build/hubs/$*
 	@$(PIP) --python build/hubs/$*/bin/python install -q -e '.[server-ext,hub]' --group servers "jupyterhub~=$*.0"
+	@touch $@
+
+# An older jupyter_server, alone or with its JupyterLab, and of hubcull the extension.
+build/pairs/%/.ready: $(MADE) pyproject.toml
+	@echo "-- $(WITH_$*) and the extension into build/pairs/$*"
+	@$(BIN)/python -m venv --clear --without-pip build/pairs/$*
+	@$(PIP) --python build/pairs/$*/bin/python install -q -e '.[server-ext]' --group extension-tests $(WITH_$*:%='%')
 	@touch $@
 
 $(LINT): $(READY)

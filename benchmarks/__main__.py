@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cull_200, decide_10k, extension_cost, hub_load, ingest_rate
+from benchmarks import cull_200, decide_10k, extension_cost, extension_load, hub_load, ingest_rate
 from benchmarks.figures import Figure, machine, show, write
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "hub_load": hub_load.run,
     "ingest_rate": ingest_rate.run,
     "extension_cost": extension_cost.run,
+    "extension_load": extension_load.run,
 }
 
 

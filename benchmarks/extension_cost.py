@@ -33,12 +33,14 @@ AIM_MB = 4.0
 
 
 @dataclass
-class _Server:
+class Server:
     """One of the three servers, and what its rounds gave: seconds per request, of waiting and of CPU."""
 
     child: Child
     latency: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    kernels: list[str] = field(default_factory=list)
+    """The kernels that are open, by their ids."""
 
     def connect(self) -> None:
         """Open the connection that all requests go over."""
@@ -64,25 +66,30 @@ class _Server:
 
 
 @dataclass
-class _Three:
+class Three:
     """The server with the extension, the one without, and its twin; `sink` takes the reports."""
 
-    extended: _Server
-    plain: _Server
-    twin: _Server
+    extended: Server
+    plain: Server
+    twin: Server
     sink: Child
 
     @property
-    def all(self) -> tuple[_Server, _Server, _Server]:
+    def all(self) -> tuple[Server, Server, Server]:
         """All three."""
         return self.extended, self.plain, self.twin
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of the largest report, by server."""
+        largest: dict[str, int] = call("GET", f"{self.sink.url}/sizes").json()
+        return largest
 
     def reports(self) -> dict[str, int]:
         """Return how many reports came, by server."""
         came: dict[str, int] = call("GET", f"{self.sink.url}/count").json()
         return came
 
-    def difference(self, measure: Callable[[_Server], float]) -> tuple[float, float]:
+    def difference(self, measure: Callable[[Server], float]) -> tuple[float, float]:
         """Return what the extension adds to a measure, and the noise: what the other two differ by."""
         extended, plain, twin = (measure(server) for server in self.all)
         return extended - mean((plain, twin)), abs(plain - twin)
@@ -91,7 +98,7 @@ class _Three:
 def run() -> list[Figure]:
     """Measure all of it, in about three minutes."""
     with children() as made:
-        three = _start(made)
+        three = start(made)
         figures = _requests(three)
         figures.append(_rest("extension_rest", three, "nothing open"))
         figures.append(_memory("extension_memory", three, "nothing open"))
@@ -105,13 +112,13 @@ def run() -> list[Figure]:
         return figures
 
 
-def _start(made: Children) -> _Three:
+def start(made: Children) -> Three:
     """Start the three servers and the sink, and wait until all answer and one reports."""
     sink = made.start("sink", ["benchmarks.stubs", "sink", "{port}"])
     sink.wait_ready("/")
     names = ("extended", "plain", "twin")
-    extended, plain, twin = (_Server(_server(made, sink, name)) for name in names)
-    three = _Three(extended, plain, twin, sink)
+    extended, plain, twin = (Server(_server(made, sink, name)) for name in names)
+    three = Three(extended, plain, twin, sink)
     for server in three.all:
         server.child.wait_ready("/api/status", TOKEN)
         server.connect()
@@ -145,7 +152,7 @@ def _server(made: Children, sink: Child, name: str) -> Child:
     return made.start(name, command, env)
 
 
-def _requests(three: _Three) -> list[Figure]:
+def _requests(three: Three) -> list[Figure]:
     """Ask the three in turn, request by request, `REQUESTS` times a round; the first round only warms up."""
     for _ in range(1 + ROUNDS):
         _round(three)
@@ -155,7 +162,7 @@ def _requests(three: _Three) -> list[Figure]:
     ]
 
 
-def _round(three: _Three) -> None:
+def _round(three: Three) -> None:
     before = [server.child.cpu() for server in three.all]
     waited: list[list[float]] = [[], [], []]
     for number in range(REQUESTS):
@@ -168,12 +175,12 @@ def _round(three: _Three) -> None:
         server.cpu.append((server.child.cpu() - cpu) / REQUESTS)
 
 
-def _per_request(name: str, three: _Three, of: Callable[[_Server], list[float]]) -> Figure:
+def _per_request(name: str, three: Three, of: Callable[[Server], list[float]]) -> Figure:
     """Compare round by round, and the two servers without the extension in the same way."""
     plain = of(three.plain)
     ratios = [one / other for one, other in zip(of(three.extended), plain, strict=True)]
     control = [one / other for one, other in zip(of(three.twin), plain, strict=True)]
-    ratio, noise = median(ratios), _noise(control)
+    ratio, noise = median(ratios), noise_of(control)
     judged = name == "extension_latency"
     return Figure(
         name=name,
@@ -194,7 +201,7 @@ def _per_request(name: str, three: _Three, of: Callable[[_Server], list[float]])
     )
 
 
-def _noise(control: list[float]) -> float:
+def noise_of(control: list[float]) -> float:
     """Return what can not be told from nothing, from the ratios of two servers that are the same program.
 
     How far their median is from 1, and twice its standard error (1.25 sigma / sqrt(n), sigma by the median
@@ -205,7 +212,7 @@ def _noise(control: list[float]) -> float:
     return float(abs(middle - 1) + 2 * 1.25 * sigma / math.sqrt(len(control)))
 
 
-def _rest(name: str, three: _Three, scene: str) -> Figure:
+def _rest(name: str, three: Three, scene: str) -> Figure:
     """Let all three rest through the same minute."""
     reports = sum(three.reports().values())
     begun = time.monotonic()
@@ -231,7 +238,7 @@ def _rest(name: str, three: _Three, scene: str) -> Figure:
     )
 
 
-def _memory(name: str, three: _Three, scene: str) -> Figure:
+def _memory(name: str, three: Three, scene: str) -> Figure:
     added, noise = three.difference(lambda server: server.child.memory()[0])
     shared, _ = three.difference(lambda server: server.child.memory()[1])
     return Figure(

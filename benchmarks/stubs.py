@@ -1,7 +1,8 @@
 """What stands around the measured processes: ``python -m benchmarks.stubs bare|sink|hub PORT``.
 
 ``bare`` is what reports are compared with: it reads and parses the same JSON and does nothing else. ``sink``
-answers the extension's reports as a service does that keeps its server. ``hub`` knows made-up servers.
+answers the extension's reports as a service does that keeps its server, and counts
+and sizes them. ``hub`` knows made-up servers.
 """
 
 from __future__ import annotations
@@ -39,19 +40,29 @@ def bare() -> web.Application:
 
 
 def sink() -> web.Application:
-    """Return an application that takes reports, and says at ``/count`` how many came, by server."""
+    """Return an application that takes reports, and says by server how many came, and the most bytes.
+
+    At ``/count`` and ``/sizes``.
+    """
     came: Counter[str] = Counter()
+    sizes: dict[str, int] = {}
 
     async def take(request: web.Request) -> web.Response:
-        report = wire.report_from_json(json.loads(await request.read()))
+        body = await request.read()
+        report = wire.report_from_json(json.loads(body))
         came[report.server] += 1
+        sizes[report.server] = max(len(body), sizes.get(report.server, 0))
         return web.json_response(wire.to_json(_REPLY))
 
     async def count(_request: web.Request) -> web.Response:
         return web.json_response(came)
 
+    async def largest(_request: web.Request) -> web.Response:
+        return web.json_response(sizes)
+
     app = web.Application()
-    app.add_routes([web.post(f"/{wire.REPORTS_PATH}", take), web.get("/count", count), web.get("/", _alive)])
+    app.add_routes([web.post(f"/{wire.REPORTS_PATH}", take), web.get("/count", count)])
+    app.add_routes([web.get("/sizes", largest), web.get("/", _alive)])
     return app
 
 

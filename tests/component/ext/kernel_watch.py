@@ -8,7 +8,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_server.serverapp import ServerApp
 
 from hubcull_server_ext import clock, wire
-from hubcull_server_ext.signals.kernels import KernelsSource
+from hubcull_server_ext.signals.kernels import KERNEL_ACTIONS, KernelsSource
 from hubcull_server_ext.snapshot import SourceError
 
 SILENT = "import time; time.sleep(60)"
@@ -19,7 +19,8 @@ class Watch:
 
     def __init__(self, app: ServerApp) -> None:
         self.managers: Any = app.web_app.settings["kernel_manager"]
-        self.source = KernelsSource(self.managers, app.web_app.settings["event_logger"], clock.monotonic)
+        self.events: Any = app.web_app.settings["event_logger"]
+        self.source = KernelsSource(self.managers, self.events, clock.monotonic)
         self.clients: list[AsyncKernelClient] = []
 
     async def begin(self) -> None:
@@ -33,9 +34,19 @@ class Watch:
         self.source.stop()
         await self.managers.shutdown_all(now=True)
 
+    async def start_kernel(self) -> str:
+        """Start a kernel and return its id.
+
+        jupyter_server 2.0 publishes no actions of kernels: there the next look finds it, every few seconds.
+        """
+        kernel_id = str(await self.managers.start_kernel())
+        if KERNEL_ACTIONS not in self.events.schemas:
+            self.source.reconcile()
+        return kernel_id
+
     async def kernel(self) -> tuple[str, AsyncKernelClient]:
         """Start a kernel; return its id and a client whose channels are open."""
-        kernel_id = await self.managers.start_kernel()
+        kernel_id = await self.start_kernel()
         client = self.managers.get_kernel(kernel_id).client()
         client.start_channels()
         await client.wait_for_ready(timeout=30)
@@ -71,7 +82,7 @@ class Watch:
 
 async def deaf(watch: Watch) -> tuple[str, AsyncKernelClient, Any]:
     """Return a kernel that we can not hear, as before our subscription joins, and what we know of it."""
-    kernel_id = await watch.managers.start_kernel()
+    kernel_id = await watch.start_kernel()
     client = watch.managers.get_kernel(kernel_id).client()
     watch.clients.append(client)
     watched = watch.source._watched[kernel_id]

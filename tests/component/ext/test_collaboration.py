@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import tornado.httpclient
 import tornado.websocket
+from jupyter_server import version_info
 from jupyter_server.serverapp import ServerApp
 
 from hubcull_server_ext import clock, wire
@@ -22,6 +23,8 @@ from hubcull_server_ext.snapshot import SourceError
 from tests.component.ext.waiting import until
 
 Fetch = Callable[..., Awaitable[Any]]
+if version_info[:2] < (2, 11):
+    pytest.skip("jupyter_server_ydoc 1.0 needs jupyter_server 2.11", allow_module_level=True)
 pycrdt: Any = import_module("pycrdt")
 
 

@@ -78,7 +78,7 @@ class Room:
 
     async def page(self, binary: bool = False, kernel_id: str | None = None) -> tuple[str, Page]:
         """Open a page at a new kernel, or at one that runs."""
-        kernel_id = kernel_id or await self.watch.managers.start_kernel()
+        kernel_id = kernel_id or await self.watch.start_kernel()
         headers = {"Sec-WebSocket-Protocol": BINARY} if binary else {}
         socket = await self._ws_fetch("api", "kernels", kernel_id, "channels", headers=headers)
         assert socket.selected_subprotocol == (BINARY if binary else None)

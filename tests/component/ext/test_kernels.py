@@ -59,7 +59,7 @@ async def test_kernel_already_busy_at_first_sight_is_protected(jp_serverapp: Ser
 
 async def test_a_kernel_is_in_doubt_until_it_is_heard(watch: Watch) -> None:
     """Started over REST, with no client: first unknown, then known to be idle, and never busy for it."""
-    kernel_id = await watch.managers.start_kernel()
+    kernel_id = await watch.start_kernel()
     assert watch.doubt() == "a kernel has not answered yet"
     await until(lambda: watch.doubt() is None)
     assert watch.busy() is None
