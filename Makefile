@@ -7,7 +7,7 @@ PYTHON ?= python3
 ARGS   ?=
 # The major version of the JupyterHub that e2e and demo run: 4, 5 or 6.
 HUB    ?= 6
-# How many files of e2e tests run at once. They mostly wait; more than two for each core would not.
+# How many e2e tests, or groups that share a Hub, run at once. They mostly wait; more than two for each core would not.
 AT_ONCE ?= 4
 
 VENV  := .venv
@@ -66,7 +66,7 @@ parity: $(READY) $(PROXY) $(IDLE)
 
 e2e: $(READY) $(PROXY) $(PAGE) $(HUB_READY)
 	@echo "== e2e tests, on a real JupyterHub $(HUB)"
-	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e -n $(AT_ONCE) --dist loadfile $(ARGS)
+	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e -n $(AT_ONCE) --dist loadgroup $(ARGS)
 
 # Each runs, whatever became of the one before.
 hubs:

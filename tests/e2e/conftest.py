@@ -30,10 +30,18 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests in this folder more time than a unit test has; real servers take seconds to start."""
+    """Give the tests in this folder more time than a unit test has; real servers take seconds to start.
+
+    Those of a module that share a Hub stay together where tests run side by side; the others go where there
+    is room.
+    """
     for item in items:
-        if _HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+        if _HERE not in item.path.parents:
+            continue
+        if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_LIMIT))
+        if "make_module_hub" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.hookimpl(wrapper=True)
