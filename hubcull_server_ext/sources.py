@@ -19,6 +19,7 @@ from hubcull_server_ext.signals.apps import AppsSource, is_proxied
 from hubcull_server_ext.signals.background import Around, BackgroundSource
 from hubcull_server_ext.signals.collaboration import CollaborationSource, is_room
 from hubcull_server_ext.signals.foreign import ForeignSource
+from hubcull_server_ext.signals.gateway_kernels import GatewayKernels, are_remote
 from hubcull_server_ext.signals.hook import RequestHook
 from hubcull_server_ext.signals.interplay import InterplaySource
 from hubcull_server_ext.signals.keepalive import KeepaliveSource
@@ -49,7 +50,7 @@ def make_sources(options: HubcullSettings, server: Any, changed: Callable[[], No
     settings, interval = server.web_app.settings, options.sample_interval
     clocks, table = Clocks(clock.monotonic, clock.wall, clock.boottime), ProcessTable()
     manager = settings["kernel_manager"]
-    kernels = KernelsSource(manager, settings.get("event_logger"), clock.monotonic, changed)
+    kernels = _kernels(manager, settings.get("event_logger"), changed)
     terminals = TerminalsSource(settings, clocks, options.not_work, changed, table)
     around = Around(lambda: kernel_processes(manager, kernels.free_since), terminals.shells)
     background = BackgroundSource(table, clocks, around, os.environ, options.not_work, interval, changed)
@@ -70,10 +71,17 @@ def make_sources(options: HubcullSettings, server: Any, changed: Callable[[], No
     return Sources(on, [name for name in made if name not in on], work_clock)
 
 
+def _kernels(manager: Any, events: Any, changed: Callable[[], None]) -> KernelsSource | GatewayKernels:
+    """Make the source of kernels, wherever they run."""
+    if are_remote(manager):
+        return GatewayKernels(manager, clock.monotonic, changed)
+    return KernelsSource(manager, events, clock.monotonic, changed)
+
+
 def _of_requests(
     options: HubcullSettings,
     server: Any,
-    told: tuple[KernelsSource, TerminalsSource],
+    told: tuple[KernelsSource | GatewayKernels, TerminalsSource],
     changed: Callable[[], None],
 ) -> _Made:
     """Make the sources that share the hook; the first leaves to the others what is theirs."""
@@ -88,7 +96,7 @@ def _of_requests(
         last = getattr(server.kernel_manager, "last_kernel_activity", None)
         return isinstance(last, datetime) and clock.utcnow() - last < _SPEAKS
 
-    requests = RequestsSource(hook, clock.monotonic, keystroke, changed, elsewhere, kernels.on_stdin)
+    requests = RequestsSource(hook, clock.monotonic, keystroke, changed, elsewhere, kernels)
     in_apps = AppsSource(hook, clock.monotonic, options.app_heartbeats, changed)
     documents = CollaborationSource(hook, clock.monotonic, kernels_speak, changed)
     return {

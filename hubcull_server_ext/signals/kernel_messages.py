@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 DELIMITER = b"<IDS|MSG>"
-STDIN = "stdin"
+STDIN, IOPUB = "stdin", "iopub"
 _MOST_PARTS = 20
 
 
@@ -44,64 +44,63 @@ def parse(frames: Sequence[bytes]) -> KernelMessage:
     try:
         start = list(frames).index(DELIMITER) + 2
         header: dict[str, Any] = json.loads(frames[start])
-        msg_type = str(header["msg_type"])
         parent: dict[str, Any] = json.loads(frames[start + 1]) or {}
-        state = json.loads(frames[start + 3]).get("execution_state", "") if msg_type == "status" else ""
+        content = json.loads(frames[start + 3]) if header["msg_type"] == "status" else {}
+        return _message(header, parent, content)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableMessageError(type(error).__name__) from error
+
+
+def socket_message(frame: object, v1: bool, channels: frozenset[str]) -> tuple[str, KernelMessage] | None:
+    """Read a websocket's message, and its channel, if it goes over one of these channels.
+
+    Args:
+        frame: the message, as the browser sends it or is sent it.
+        v1: whether it is in the protocol's binary form of that name, and not in JSON.
+        channels: those that matter; what goes over any other is left alone.
+
+    Raises:
+        UnreadableMessageError: when it should be on such a channel and can not be read.
+
+    """
+    try:
+        if v1:
+            return _of_binary(frame, channels) if isinstance(frame, bytes) else None
+        # Only as a value of its own can the word stand in JSON with quotes that are not escaped.
+        if not isinstance(frame, str) or not any(f'"{channel}"' in frame for channel in channels):
+            return None
+        body: dict[str, Any] = json.loads(frame)
+        if body.get("channel") not in channels:
+            return None
+        header, content = body["header"], body.get("content") or {}
+        return body["channel"], _message(header, body.get("parent_header") or {}, content)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnreadableMessageError(type(error).__name__) from error
+
+
+def _of_binary(frame: bytes, channels: frozenset[str]) -> tuple[str, KernelMessage] | None:
+    """Read numbers of 8 bytes, how many offsets follow and these; then the channel's name and the parts."""
+    count = int.from_bytes(frame[:8], "little")
+    first, second = (int.from_bytes(frame[place : place + 8], "little") for place in (8, 16))
+    channel = frame[first:second].decode("utf-8", "replace")
+    if channel not in channels:
+        return None
+    places = range(16, 8 * min(count, _MOST_PARTS) + 8, 8)
+    offsets = [int.from_bytes(frame[place : place + 8], "little") for place in places]
+    parts = [frame[begin:end] for begin, end in itertools.pairwise(offsets)]
+    return channel, parse([DELIMITER, b"", *parts])
+
+
+def _message(header: dict[str, Any], parent: dict[str, Any], content: dict[str, Any]) -> KernelMessage:
+    msg_type = str(header["msg_type"])
     return KernelMessage(
         msg_type=msg_type,
         parent_type=str(parent.get("msg_type") or ""),
         parent_id=str(parent.get("msg_id") or ""),
         subshell=str(parent.get("subshell_id") or ""),
-        state=str(state),
+        state=str(content.get("execution_state", "")) if msg_type == "status" else "",
         date=str(header.get("date") or ""),
     )
-
-
-def stdin_message(frame: object, v1: bool) -> KernelMessage | None:
-    """Read a websocket's message if it goes over the channel on which kernels ask and people answer.
-
-    Args:
-        frame: the message, as the browser sends it or is sent it.
-        v1: whether it is in the protocol's binary form of that name, and not in JSON.
-
-    Raises:
-        UnreadableMessageError: when it should be on that channel and can not be read.
-
-    """
-    try:
-        if v1:
-            return _of_binary(frame) if isinstance(frame, bytes) else None
-        # Only as a key's value of its own can the word stand in JSON with quotes that are not escaped.
-        if not isinstance(frame, str) or f'"{STDIN}"' not in frame:
-            return None
-        body: dict[str, Any] = json.loads(frame)
-        if body.get("channel") != STDIN:
-            return None
-        header, parent = body["header"], body.get("parent_header") or {}
-        return KernelMessage(
-            msg_type=str(header["msg_type"]),
-            parent_type=str(parent.get("msg_type") or ""),
-            parent_id=str(parent.get("msg_id") or ""),
-            subshell=str(parent.get("subshell_id") or ""),
-            state="",
-            date=str(header.get("date") or ""),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UnreadableMessageError(type(error).__name__) from error
-
-
-def _of_binary(frame: bytes) -> KernelMessage | None:
-    """Read numbers of 8 bytes, how many offsets follow and these; then the channel's name and the parts."""
-    count = int.from_bytes(frame[:8], "little")
-    first, second = (int.from_bytes(frame[place : place + 8], "little") for place in (8, 16))
-    if frame[first:second] != STDIN.encode():
-        return None
-    places = range(16, 8 * min(count, _MOST_PARTS) + 8, 8)
-    offsets = [int.from_bytes(frame[place : place + 8], "little") for place in places]
-    parts = [frame[begin:end] for begin, end in itertools.pairwise(offsets)]
-    return parse([DELIMITER, b"", *parts])
 
 
 def is_later(date: str, than: str) -> bool:

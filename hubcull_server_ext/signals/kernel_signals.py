@@ -23,6 +23,33 @@ def newest(one: KernelState, other: KernelState) -> KernelState:
     return KernelState(last=max(spans, key=lambda span: span.ended, default=None), requests=requests)
 
 
+class Departed:
+    """What kernels that are gone left: the newest, until others have newer."""
+
+    def __init__(self) -> None:
+        self._kernel_id: str | None = None
+        self._state = KernelState()
+
+    def add(self, kernel_id: str, state: KernelState) -> None:
+        """Take what a kernel left."""
+        merged = newest(self._state, state)
+        if self._kernel_id is None or merged.last is state.last:
+            self._kernel_id = kernel_id
+        self._state = merged
+
+    def signals(self, now: float) -> list[wire.Signal]:
+        """Return it as signals of the kernel whose work ended last."""
+        return [] if self._kernel_id is None else state_signals(self._kernel_id, self._state, now)
+
+
+def connections(kernel_id: str, model: object) -> list[wire.Signal]:
+    """Return how many websockets a kernel has by its REST model; it is worth nothing."""
+    count = model.get("connections") if isinstance(model, dict) else None
+    if not isinstance(count, int) or count < 0:
+        return []
+    return [wire.Signal(wire.Kind.KERNEL_CONNECTIONS, source_name(kernel_id), wire.Clock.NONE, count=count)]
+
+
 def state_signals(kernel_id: str, state: KernelState, now: float) -> list[wire.Signal]:
     """Return the work that goes on or the newest that ended, an unanswered question, and the requests."""
     source = source_name(kernel_id)

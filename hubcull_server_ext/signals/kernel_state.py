@@ -170,6 +170,13 @@ class KernelState:
         self.waiting[message.parent_id] = Wait(request, now, message.date)
         return True
 
+    def on_stdin(self, message: KernelMessage, now: float) -> bool:
+        """Take a question or an answer; return whether it changed what a report would say."""
+        if message.msg_type != ANSWER:
+            return self.asks(message, now)
+        self.answered(now)
+        return True
+
     def answered(self, now: float) -> None:
         """Note that a person answered: whatever waited for input is at work again."""
         self._note(ANSWER, now)
@@ -182,8 +189,8 @@ class KernelState:
         self.unmatched = None
         return self._end(set(self.in_flight) | set(self.waiting), now)
 
-    def died_unheard(self, now: float) -> None:
-        """Note the death of a process that may have been at work: until then it is taken to have been."""
+    def may_have_worked(self, now: float) -> None:
+        """Note that until now it may have been at work, as when its process died unheard."""
         self.last = Span(now, now)
 
     def _request_began(self, message: KernelMessage, now: float) -> bool:

@@ -78,7 +78,7 @@ class Watched:
         if not self.state.clear(now):
             if silent:
                 return False
-            self.state.died_unheard(now)
+            self.state.may_have_worked(now)
         return True
 
     def detach(self) -> None:

@@ -16,16 +16,14 @@ from typing import Any, Protocol
 from zmq.eventloop.zmqstream import ZMQStream
 
 from hubcull_server_ext import wire
-from hubcull_server_ext.signals.kernel_messages import KernelMessage, UnreadableMessageError, parse
+from hubcull_server_ext.signals.kernel_messages import STDIN, KernelMessage, UnreadableMessageError, parse
 from hubcull_server_ext.signals.kernel_repair import processor_time, receive_ahead
-from hubcull_server_ext.signals.kernel_signals import newest, source_name, state_signals
-from hubcull_server_ext.signals.kernel_state import ANSWER, CHATTER, KernelState
+from hubcull_server_ext.signals.kernel_signals import Departed, connections, state_signals
+from hubcull_server_ext.signals.kernel_state import CHATTER
 from hubcull_server_ext.signals.kernel_watched import Watched
 from hubcull_server_ext.snapshot import SourceError
 
 KERNEL_ACTIONS = "https://events.jupyter.org/jupyter_server/kernel_actions/v1"
-
-_GATEWAY_CLASSES = frozenset({"GatewayMappingKernelManager", "GatewayKernelManager"})
 
 
 class KernelManagers(Protocol):
@@ -63,6 +61,7 @@ class KernelsSource:
     """
 
     name = "kernels"
+    channels = frozenset({STDIN})
 
     def __init__(
         self,
@@ -76,7 +75,7 @@ class KernelsSource:
         self._clock = clock
         self._changed = changed
         self._watched: dict[str, Watched] = {}
-        self._departed: tuple[str, KernelState] | None = None
+        self._departed = Departed()
 
     def start(self) -> None:
         """Listen to kernel actions and attach to the kernels that already run."""
@@ -93,8 +92,6 @@ class KernelsSource:
 
     def reconcile(self) -> None:
         """Attach to new kernels, drop those that are gone, follow those whose ports changed."""
-        if self._on_gateway():
-            return
         now = self._clock()
         ids = set(self._managers.list_kernel_ids())
         for kernel_id in set(self._watched) - ids:
@@ -126,28 +123,20 @@ class KernelsSource:
             SourceError: when a kernel can not be watched; the others' signals come with it.
 
         """
-        if self._on_gateway():
-            raise SourceError("kernels run on a gateway: not watched yet")
         signals: list[wire.Signal] = []
         for kernel_id, watched in self._watched.items():
             signals.extend(state_signals(kernel_id, watched.state, now))
             signals.extend(self._connections(kernel_id))
-        if self._departed is not None:
-            signals.extend(state_signals(*self._departed, now))
+        signals.extend(self._departed.signals(now))
         problems = sorted({text for w in self._watched.values() if (text := w.problem(now))})
         if problems:
             raise SourceError("; ".join(problems), signals)
         return signals
 
-    def on_stdin(self, kernel_id: str, message: KernelMessage) -> None:
-        """Take a question or an answer that went over a websocket's stdin channel."""
+    def on_socket(self, kernel_id: str, channel: str, message: KernelMessage) -> None:
+        """Take a question or an answer that went over a websocket; the rest we hear ourselves."""
         watched = self._watched.get(kernel_id)
-        if watched is None:
-            return
-        if message.msg_type == ANSWER:
-            watched.state.answered(self._clock())
-            self._changed()
-        elif watched.state.asks(message, self._clock()):
+        if watched is not None and watched.state.on_stdin(message, self._clock()):
             self._changed()
 
     def free_since(self, kernel_id: str) -> float | None:
@@ -159,10 +148,6 @@ class KernelsSource:
         started = None if watched is None else watched.probe.first_heard
         since = None if watched is None else watched.state.free_since
         return None if started is None or since is None else max(started, since)
-
-    def _on_gateway(self) -> bool:
-        names = {cls.__name__ for cls in type(self._managers).__mro__}
-        return bool(names & _GATEWAY_CLASSES) and bool(self._managers.list_kernel_ids())
 
     def _follow(self, kernel_id: str, watched: Watched, now: float) -> None:
         """Attach where we are not, or not any more, on the kernel's present ports."""
@@ -247,12 +232,7 @@ class KernelsSource:
         watched = self._watched.pop(kernel_id)
         watched.lose(now)
         watched.detach()
-        previous = self._departed[1] if self._departed is not None else KernelState()
-        merged = newest(previous, watched.state)
-        source = (
-            kernel_id if self._departed is None or merged.last is watched.state.last else self._departed[0]
-        )
-        self._departed = (source, merged)
+        self._departed.add(kernel_id, watched.state)
         self._changed()
 
     def _read_buffer(self, kernel_id: str, watched: Watched, now: float) -> None:
@@ -265,13 +245,8 @@ class KernelsSource:
                 watched.state.asks(parse(frames), now)
 
     def _connections(self, kernel_id: str) -> list[wire.Signal]:
-        """Return how many websockets a kernel has, as jupyter_server's REST model says; worth nothing."""
+        """Return how many websockets a kernel has, as jupyter_server's REST model says."""
         try:
-            model = self._managers.kernel_model(kernel_id)
+            return connections(kernel_id, self._managers.kernel_model(kernel_id))
         except Exception:
             return []
-        count = model.get("connections") if isinstance(model, dict) else None
-        if not isinstance(count, int) or count < 0:
-            return []
-        source = source_name(kernel_id)
-        return [wire.Signal(wire.Kind.KERNEL_CONNECTIONS, source, wire.Clock.NONE, count=count)]

@@ -22,11 +22,10 @@ from hubcull_server_ext.signals.hook import (
     user_name,
     watch_messages,
 )
-from hubcull_server_ext.signals.kernel_messages import KernelMessage
 from hubcull_server_ext.signals.names import terminal_source
 from hubcull_server_ext.signals.rhythm import Rhythms
 from hubcull_server_ext.signals.saves import Saves
-from hubcull_server_ext.signals.websockets import Websockets
+from hubcull_server_ext.signals.websockets import KernelTraffic, NoTraffic, Websockets
 from hubcull_server_ext.snapshot import SourceError
 
 _MAX_LABELS = 50
@@ -59,7 +58,7 @@ class RequestsSource:
             reports that, and then this source does.
         changed: called when a person, or something unknown, acted.
         elsewhere: whether another source watches a handler's class, so that this one leaves it alone.
-        on_stdin: called with a kernel's id and what it asked a person, or was answered, by a websocket.
+        kernels: is told what goes over kernels' websockets.
 
     """
 
@@ -72,7 +71,7 @@ class RequestsSource:
         keystroke: Callable[[str], None] | None = None,
         changed: Callable[[], None] = lambda: None,
         elsewhere: Callable[[type[object]], bool] = lambda _handler: False,
-        on_stdin: Callable[[str, KernelMessage], None] = lambda _kernel, _message: None,
+        kernels: KernelTraffic | None = None,
     ) -> None:
         self._hook = hook
         self._clock = clock
@@ -85,7 +84,7 @@ class RequestsSource:
         self._failure: Exception | None = None
         hook.add(self._see)
         self._rhythms, self._saves = Rhythms(), Saves()
-        self._websockets = Websockets(hook, clock, on_stdin, self._failed)
+        self._websockets = Websockets(hook, clock, kernels or NoTraffic(), self._failed)
 
     def reconcile(self) -> None:
         """See to it that requests are seen."""

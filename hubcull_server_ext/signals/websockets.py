@@ -1,14 +1,14 @@
 """Websockets: how many browsers hold one, when anything but pings went over them, what kernels ask.
 
 An open websocket proves nobody; this is shown, and worth nothing. Of a kernel's websocket it
-hands on what goes over the channel of questions and answers. It keeps no content.
+hands on what goes over the channels that somebody asked for. It keeps no content.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
@@ -22,9 +22,28 @@ from hubcull_server_ext.signals.hook import (
     user_name,
     watch_messages,
 )
-from hubcull_server_ext.signals.kernel_messages import KernelMessage, stdin_message
+from hubcull_server_ext.signals.kernel_messages import KernelMessage, socket_message
 
 _BINARY_PROTOCOL = "v1.kernel.websocket.jupyter.org"
+
+
+class KernelTraffic(Protocol):
+    """Who wants to know what goes over kernels' websockets."""
+
+    channels: frozenset[str]
+    """Which channels matter."""
+
+    def on_socket(self, kernel_id: str, channel: str, message: KernelMessage) -> None:
+        """Take a message of such a channel, in either direction."""
+
+
+class NoTraffic:
+    """Nobody wants to know."""
+
+    channels: frozenset[str] = frozenset()
+
+    def on_socket(self, kernel_id: str, channel: str, message: KernelMessage) -> None:
+        """Leave it."""
 
 
 class Websockets:
@@ -33,7 +52,7 @@ class Websockets:
     Args:
         hook: shows them.
         clock: monotonic seconds.
-        on_stdin: called with a kernel's id and what went over its channel of questions and answers.
+        kernels: is told what goes over kernels' websockets.
         failed: called with what went wrong in looking at a message.
 
     """
@@ -42,10 +61,10 @@ class Websockets:
         self,
         hook: RequestHook,
         clock: Callable[[], float],
-        on_stdin: Callable[[str, KernelMessage], None] = lambda _kernel, _message: None,
+        kernels: KernelTraffic,
         failed: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
-        self._clock, self._on_stdin, self._failed = clock, on_stdin, failed
+        self._clock, self._kernels, self._failed = clock, kernels, failed
         self._open: weakref.WeakKeyDictionary[WebSocketHandler, int] = weakref.WeakKeyDictionary()
         self._said_at: float | None = None
         hook.add(self._see)
@@ -82,9 +101,10 @@ class Websockets:
 
     def _see_kernel_message(self, socket: WebSocketHandler, message: object) -> None:
         self._said_at = self._clock()
-        found = stdin_message(message, socket.selected_subprotocol == _BINARY_PROTOCOL)
+        v1 = socket.selected_subprotocol == _BINARY_PROTOCOL
+        found = socket_message(message, v1, self._kernels.channels)
         if found is not None:
-            self._on_stdin(str(getattr(socket, "kernel_id", "")), found)
+            self._kernels.on_socket(str(getattr(socket, "kernel_id", "")), *found)
 
 
 def _browser(handler: WebSocketHandler, user: str | None) -> int:

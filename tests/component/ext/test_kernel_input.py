@@ -72,7 +72,7 @@ class Room:
     def __init__(self, watch: Watch, app: ServerApp, ws_fetch: Fetch) -> None:
         self.watch, self._ws_fetch = watch, ws_fetch
         self.requests = RequestsSource(
-            RequestHook(app.web_app.settings), clock.monotonic, on_stdin=watch.source.on_stdin
+            RequestHook(app.web_app.settings), clock.monotonic, kernels=watch.source
         )
         self.requests.reconcile()
 

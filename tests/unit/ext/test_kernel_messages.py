@@ -15,13 +15,14 @@ from hubcull_server_ext.signals.kernel_messages import (
     UnreadableMessageError,
     is_later,
     parse,
-    stdin_message,
+    socket_message,
 )
 
 DATE = datetime(2026, 1, 1, tzinfo=timezone.utc).isoformat()
 HEADER = {"msg_type": "input_request", "msg_id": "q1", "date": DATE}
 PARENT = {"msg_type": "execute_request", "msg_id": "m1"}
-EXPECTED = KernelMessage("input_request", "execute_request", "m1", "", "", DATE)
+STDIN = frozenset({"stdin"})
+EXPECTED = ("stdin", KernelMessage("input_request", "execute_request", "m1", "", "", DATE))
 
 
 def frames(header: object, parent: object, content: object = None) -> list[bytes]:
@@ -67,14 +68,14 @@ def plain(channel: str, content: object) -> str:
 
 def test_a_question_is_read_in_both_forms() -> None:
     """As jupyter_server writes them itself."""
-    assert stdin_message(binary("stdin", HEADER, PARENT, {}, {"prompt": "secret"}), v1=True) == EXPECTED
-    assert stdin_message(plain("stdin", {"prompt": "secret"}), v1=False) == EXPECTED
+    assert socket_message(binary("stdin", HEADER, PARENT, {}, {"prompt": "secret"}), True, STDIN) == EXPECTED
+    assert socket_message(plain("stdin", {"prompt": "secret"}), False, STDIN) == EXPECTED
 
 
 @pytest.mark.parametrize("frame", [binary("iopub", HEADER, PARENT, {}, {"text": '"stdin"'}), "text", None])
 def test_other_channels_in_binary_are_left_alone(frame: object) -> None:
     """Their parts are not even looked at."""
-    assert stdin_message(frame, v1=True) is None
+    assert socket_message(frame, True, STDIN) is None
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_other_channels_in_binary_are_left_alone(frame: object) -> None:
 )
 def test_other_channels_in_json_are_left_alone(frame: object) -> None:
     """Also those that say the word."""
-    assert stdin_message(frame, v1=False) is None
+    assert socket_message(frame, False, STDIN) is None
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_other_channels_in_json_are_left_alone(frame: object) -> None:
 def test_a_message_on_that_channel_that_can_not_be_read_says_so(frame: object, v1: bool) -> None:
     """An error that a source can report."""
     with pytest.raises(UnreadableMessageError):
-        stdin_message(frame, v1)
+        socket_message(frame, v1, STDIN)
 
 
 def test_dates_are_compared_as_times() -> None:
@@ -101,3 +102,13 @@ def test_dates_are_compared_as_times() -> None:
     assert not is_later("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000000Z")
     assert not is_later("2026-01-01T01:00:00+02:00", "2026-01-01T00:00:00Z")
     assert is_later("", "2026-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize("v1", [True, False])
+def test_of_a_status_the_state_is_read_on_any_channel_that_matters(v1: bool) -> None:
+    """And of nothing else the content."""
+    header, content = {**HEADER, "msg_type": "status"}, {"execution_state": "busy"}
+    body = {"header": header, "parent_header": PARENT, "content": content, "channel": "iopub"}
+    frame = binary("iopub", header, PARENT, {}, content) if v1 else json.dumps(body)
+    expected = KernelMessage("status", "execute_request", "m1", "", "busy", DATE)
+    assert socket_message(frame, v1, frozenset({"stdin", "iopub"})) == ("iopub", expected)

@@ -272,9 +272,9 @@ def test_a_kernel_that_waits_on_its_main_shell_is_not_suspected() -> None:
     assert not state.in_flight
 
 
-def test_a_process_that_died_unheard_may_have_worked_until_then() -> None:
+def test_a_process_that_may_have_worked_may_have_worked_until_then() -> None:
     """Its death is where idleness begins."""
     state = KernelState()
-    state.died_unheard(30.0)
+    state.may_have_worked(30.0)
     assert state.last == Span(30.0, 30.0)
     assert state.free_since == 30.0

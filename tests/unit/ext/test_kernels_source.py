@@ -44,10 +44,6 @@ class FakeManagers:
         return {"id": kernel_id}
 
 
-class GatewayMappingKernelManager(FakeManagers):
-    """Named as jupyter_server's manager of remote kernels."""
-
-
 class Time:
     """A clock that is set by hand."""
 
@@ -55,17 +51,6 @@ class Time:
 
     def __call__(self) -> float:
         return self.now
-
-
-def test_gateway_kernels_are_doubt_and_no_kernels_are_none() -> None:
-    """Kernels we can not see are never taken for idle; where there are none, nothing is in doubt."""
-    source = KernelsSource(GatewayMappingKernelManager({}), None, Time())
-    source.start()
-    assert source.collect(100.0) == []
-    source = KernelsSource(GatewayMappingKernelManager({"a": FakeKernel([1])}), None, Time())
-    source.start()
-    with pytest.raises(SourceError, match="gateway"):
-        source.collect(100.0)
 
 
 def test_kernel_that_can_not_be_connected_to_is_doubt() -> None:
