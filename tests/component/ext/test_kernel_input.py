@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -13,8 +15,12 @@ from jupyter_server.auth.identity import User
 from jupyter_server.serverapp import ServerApp
 
 from hubcull_server_ext import clock, wire
+from hubcull_server_ext.signals.background import Around, BackgroundSource
 from hubcull_server_ext.signals.hook import RequestHook
+from hubcull_server_ext.signals.kernel_processes import kernel_processes
+from hubcull_server_ext.signals.processes import ProcessTable
 from hubcull_server_ext.signals.requests import RequestsSource
+from hubcull_server_ext.signals.ttys import Clocks
 from tests.component.ext.kernel_watch import Watch
 from tests.component.ext.waiting import until
 
@@ -216,3 +222,31 @@ async def test_browsers_are_counted_and_their_silence_is_worth_nothing(
     page.close()
     other.close()
     await until(lambda: room.browsers()[0].count == 0)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are watched on Linux")
+@pytest.mark.parametrize("computes", [True, False])
+async def test_what_a_thread_computes_while_its_cell_waits_is_work_in_the_background(
+    room: Room, computes: bool
+) -> None:
+    """A cell may train in a thread and ask when to stop; the waiting itself uses next to nothing."""
+    source, managers = room.watch.source, room.watch.managers
+    around = Around(lambda: kernel_processes(managers, source.free_since), list)
+    clocks = Clocks(clock.monotonic, clock.wall, clock.boottime)
+    background = BackgroundSource(ProcessTable(), clocks, around, os.environ, (), 0.2)
+    kernel_id, page = await room.page()
+    burn = "stop = False\ndef burn():\n    while not stop: sum(range(10_000))\n"
+    start = "import threading; threading.Thread(target=burn, daemon=True).start()\n" if computes else ""
+    await page.execute(f"{burn}{start}input()")
+    await until(room.waits)
+    found: list[wire.Signal] = []
+    for _ in range(8):
+        await asyncio.sleep(1.05)
+        background.hurry()
+        await background.sample()
+        found = [s for s in background.collect(clock.monotonic()) if s.going_on_for is not None]
+        if found:
+            break
+    assert room.waits()
+    assert [s.source for s in found] == ([f"kernel:{kernel_id[:8]}"] if computes else [])
+    page.close()
