@@ -24,7 +24,7 @@ PAGE  := build/installed/.ready
 CHP   := configurable-http-proxy@^5
 NODE_OK := node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)'
 
-.PHONY: help demo test unit component contract parity e2e hubs pairs docs lint bench clean
+.PHONY: help demo test unit component contract parity e2e matrix hubs pairs docs lint bench clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -32,6 +32,7 @@ MAKEFLAGS += --no-print-directory
 help:
 	@echo "make demo           watch hubcull at work on a real JupyterHub (EXIT=1: end by itself, exit code 0 if all was right)"
 	@echo "make test           all tests: unit, component, contract, e2e, parity; each is a target of its own, ARGS='-k name' picks"
+	@echo "make matrix         the matrix of situations, those with apps and browsers, too; writes build/matrix.json, docs/matrix.md"
 	@echo "make parity         the tests beside jupyterhub-idle-culler 2.0.0, in build/idle-culler (QUICK=1: as in make test)"
 	@echo "make docs           write docs/parity.md, which is made from the tests"
 	@echo "make hubs           the e2e tests on JupyterHub 4, 5 and 6, one after the other; 'make e2e HUB=4' is one of them"
@@ -46,7 +47,7 @@ demo: $(READY) $(PROXY) $(HUB_READY)
 test: unit component contract e2e
 	@$(MAKE) pairs PAIR=2.0 QUICK=1
 	@$(MAKE) parity QUICK=1
-	@$(MAKE) e2e HUB=4
+	@$(MAKE) e2e HUB=4 ARGS="$(ARGS) --ignore=tests/e2e/matrix"
 	@echo "== all stages passed: unit, component, contract, pairs, parity, e2e on JupyterHub $(HUB) and 4"
 
 unit component contract: $(READY)
@@ -66,7 +67,14 @@ parity: $(READY) $(PROXY) $(IDLE)
 
 e2e: $(READY) $(PROXY) $(PAGE) $(HUB_READY)
 	@echo "== e2e tests, on a real JupyterHub $(HUB)"
-	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e -n $(AT_ONCE) --dist loadgroup $(ARGS)
+	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e -n $(AT_ONCE) --dist loadgroup -m 'not app and not browser' $(ARGS)
+
+# Whatever failed, what was measured is written down.
+matrix: $(READY) $(PROXY) $(HUB_READY)
+	@echo "== the matrix, on a real JupyterHub $(HUB)"
+	@rm -rf build/matrix; status=0; \
+	HUBCULL_HUB=$(HUB) HUBCULL_MATRIX=build/matrix $(BIN)/python -m pytest tests/e2e/matrix -n $(AT_ONCE) --dist loadfile $(ARGS) || status=1; \
+	$(BIN)/python -m tests.e2e.matrix.page build/matrix && exit $$status
 
 # Each runs, whatever became of the one before.
 hubs:

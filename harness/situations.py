@@ -75,10 +75,18 @@ class Kernel:
         )
         return msg_id
 
-    def _execute(self, code: str) -> str:
+    def ask_for_input(self, code: str, within: float = 30) -> dict[str, Any]:
+        """Execute a cell that asks for input, and return what it asks; nobody answers."""
+        msg_id = self._execute(code, allow_stdin=True)
+        asked = self.socket.wait_for(
+            "the cell asks for input", within, parent_header__msg_id=msg_id, header__msg_type="input_request"
+        )
+        return dict(asked["content"])
+
+    def _execute(self, code: str, allow_stdin: bool = False) -> str:
         flags = {"silent": False, "store_history": False, "user_expressions": {}}
         return self.send(
-            "execute_request", {"code": code, "allow_stdin": False, "stop_on_error": True, **flags}
+            "execute_request", {"code": code, "allow_stdin": allow_stdin, "stop_on_error": True, **flags}
         )
 
     def close(self) -> None:

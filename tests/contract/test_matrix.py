@@ -1,0 +1,54 @@
+"""The page of the matrix says what its tests demand: no row more, no verdict better."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from tests.e2e.matrix import kernels
+from tests.e2e.matrix.page import PAGE, document, page, promised
+from tests.e2e.matrix.row import Fate, Right, Row
+from tests.e2e.matrix.rows import ROWS
+
+MAKERS = {"kernels": kernels.MAKERS}
+
+
+def test_the_page_is_what_a_run_without_failures_shows() -> None:
+    """`make matrix` writes it anew."""
+    assert PAGE.read_text("utf-8") == page(document(ROWS, promised(ROWS)))
+
+
+def test_every_row_is_made_or_says_why_not() -> None:
+    """Each number once; nothing is made that is no row, and each family has its tests."""
+    numbers = Counter(row.number for row in ROWS)
+    assert [number for number, count in numbers.items() if count > 1] == []
+    for family, makers in MAKERS.items():
+        assert set(makers) == {row.number for row in ROWS if row.family == family and not row.not_run}
+    assert {row.family for row in ROWS if not row.not_run} <= set(MAKERS)
+
+
+def test_all_fifty_situations_are_there() -> None:
+    """A variant has the number of its row, and a letter."""
+    assert {int(re.sub("[a-z]+$", "", row.number)) for row in ROWS} >= set(range(1, 51))
+
+
+def test_a_row_that_is_run_says_what_stock_does_and_what_should_keep_it() -> None:
+    """So that a test can tell when either changes."""
+    run = [row for row in ROWS if not row.not_run]
+    assert [row.number for row in run if row.stock is None or not row.made] == []
+    assert [row.number for row in run if bool(row.signal) is not (row.right is Right.ACTIVE)] == []
+
+
+def test_a_gap_and_a_row_not_run_are_never_shown_as_right() -> None:
+    """The page shows the wrong word in bold, and claims nothing of what was not run."""
+    rows = (
+        Row("1", "f", "A", Right.ACTIVE, Fate.STOPPED, "kernel", made="so", gap="not seen"),
+        Row("2", "f", "B", Right.IDLE, Fate.STOPPED, made="so"),
+        Row("3", "f", "C", Right.IDLE, not_run="later"),
+    )
+    text = page(document(rows, promised(rows)))
+    assert "| 1 | A | so | active | **stopped** | **stopped** |  |" in text
+    assert "| 2 | B | so | idle | stopped | stopped |  |" in text
+    assert "| 1 | not seen |" in text
+    assert "| 3 | C | idle | later |" in text
+    assert "Of 3 rows 2 are run. Stock `last_activity` is right in 1 of them, hubcull in 1." in text

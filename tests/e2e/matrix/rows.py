@@ -1,0 +1,98 @@
+"""All rows of the matrix: the situations, what is right in each, and what is known of the others."""
+
+from __future__ import annotations
+
+from string import ascii_lowercase
+from typing import Any
+
+from tests.e2e.matrix.row import Fate, Need, Right, Row
+
+ACTIVE, IDLE = Right.ACTIVE, Right.IDLE
+KEPT, STOPPED = Fate.KEPT, Fate.STOPPED
+NOTHING, APP, BROWSER = Need.NOTHING, Need.APP, Need.BROWSER
+
+LATER = "not built yet"
+IN_BROWSER = "not built yet: needs a real JupyterLab in a real browser"
+BACKGROUND = "what a kernel computes after its cell has ended is not looked at yet"
+QUICK_PINGS = {"args": ["--ServerApp.tornado_settings={'ws_ping_interval': 5000}"]}
+"""Pings every 30 s are shorter than any real timeout; at 25 s they must be scaled, too."""
+
+_KERNELS = (
+    Row("1", "kernels", "A cell computes and prints nothing", ACTIVE, STOPPED, "kernel",
+        made="a cell that computes, its tab closed"),
+    Row("2", "kernels", "A cell waits silently, as for a database or Spark", ACTIVE, STOPPED, "kernel",
+        option="`max_busy` caps it", made="a cell that sleeps, its tab closed"),
+    Row("3", "kernels", "A cell prints", ACTIVE, KEPT, "kernel",
+        made="a cell that prints every second, its tab closed"),
+    Row("7", "kernels", "The tab is closed, a kernel is left that does nothing", IDLE, STOPPED,
+        made="a cell run to its end, its tab closed"),
+    Row("16", "kernels", "A thread that a cell started computes silently after it", ACTIVE, STOPPED,
+        "kernel", made="a thread that computes, its cell ended, its tab closed", gap=BACKGROUND),
+    Row("17", "kernels", "`%%bash` or `!command` runs long", ACTIVE, STOPPED, "kernel",
+        made="`%%bash` with a loop, its tab closed"),
+    Row("18", "kernels", "`input()` waits for an answer", IDLE, KEPT, made="`input()` in an open tab",
+        gap="a cell that waits for an answer counts as work", wrong_signal="kernel",
+        server=QUICK_PINGS),
+    Row("20", "kernels", "A kernel crashed in mid-cell and was restarted", IDLE, STOPPED,
+        made="the kernel killed during its cell, restarted by the server"),
+)  # fmt: skip
+
+
+def _later(number: int, family: str, situation: str, right: Right, why: str = LATER, **more: Any) -> Row:
+    return Row(str(number), family, situation, right, not_run=why, **more)
+
+
+_NOT_RUN = (
+    _later(4, "tabs", "A visible JupyterLab tab, nobody in front of it", IDLE, IN_BROWSER, need=BROWSER,
+           option="`visible_tab_grace`"),
+    _later(5, "tabs", "A hidden JupyterLab tab", IDLE, IN_BROWSER, need=BROWSER),
+    _later(6, "tabs", "An nbclassic tab, idle", IDLE, IN_BROWSER, need=BROWSER),
+    _later(8, "tabs", "A laptop asleep with an open tab", IDLE, IN_BROWSER, need=BROWSER),
+    _later(9, "requests", "Somebody writes markdown and runs nothing", ACTIVE),
+    _later(10, "kernels", "Somebody types in a notebook and runs nothing", ACTIVE),
+    _later(11, "tabs", "A tab saves by itself, without an edit", IDLE, IN_BROWSER, need=BROWSER),
+    _later(12, "tabs", "Somebody only reads and scrolls", IDLE, IN_BROWSER, need=BROWSER,
+           option="`visible_tab_grace`"),
+    _later(13, "kernels", "Somebody moves a widget", ACTIVE),
+    _later(14, "kernels", "A kernel's thread animates a widget", IDLE),
+    _later(15, "kernels", "A thread prints after its cell has ended", ACTIVE),
+    _later(19, "kernels", "A cell is paused at a breakpoint", IDLE),
+    _later(21, "kernels", "Somebody restarts a kernel in mid-cell", ACTIVE),
+    _later(22, "kernels", "A kernel is dead after five restarts", IDLE),
+    _later(23, "kernels", "A kernel started over REST, with no websocket, does nothing", IDLE),
+    _later(24, "kernels", "A client without websocket runs a cell", ACTIVE),
+    _later(25, "apps", "The status bar of jupyter-resource-usage polls", IDLE, need=APP),
+    _later(26, "kernels", "The kernel panel of jupyter-resource-usage asks during a cell", ACTIVE),
+    _later(27, "requests", "Somebody reloads the page", ACTIVE),
+    _later(28, "terminals", "A shell prompt that waits", IDLE),
+    _later(29, "terminals", "`top` or `watch` runs", IDLE),
+    _later(30, "terminals", "`sleep 9999` in the foreground", IDLE),
+    _later(31, "terminals", "`python train.py` in the foreground, silent", ACTIVE),
+    _later(32, "terminals", "vi, less, an interpreter, a nested shell left open", IDLE),
+    _later(33, "terminals", "`job &` and `nohup job &`", ACTIVE),
+    _later(34, "terminals", "A job under setsid, tmux or screen", ACTIVE),
+    _later(35, "terminals", "A terminal is resized and reconnected", IDLE),
+    _later(36, "terminals", "nbconvert runs a notebook in a terminal", ACTIVE),
+    _later(37, "apps", "A job of jupyter-scheduler", ACTIVE, need=APP),
+    _later(38, "apps", "Somebody clicks in a proxied app", ACTIVE, need=APP),
+    _later(39, "apps", "A proxied app is open and only sends heartbeats", IDLE, need=APP),
+    _later(40, "apps", "A stream of events is proxied after the browser has left", IDLE, need=APP),
+    _later(41, "apps", "A Dask or Bokeh dashboard is open", IDLE, need=APP),
+    _later(42, "apps", "Somebody chose jupyter-keepalive", ACTIVE, need=APP),
+    _later(43, "apps", "A shared document in which nobody types", IDLE, need=APP),
+    _later(44, "apps", "A second user types in a shared document", ACTIVE, need=APP),
+    _later(45, "requests", "Somebody downloads and uploads files", ACTIVE),
+    _later(46, "apps", "An external kernel prints", ACTIVE, need=APP),
+    _later(47, "apps", "A kernel on a gateway prints", ACTIVE, need=APP),
+    _later(48, "requests", "Monitoring asks `/api/status` and `/metrics`", IDLE),
+    _later(49, "kernels", "A cell prints faster than anybody can read", ACTIVE),
+    _later(50, "apps", "Somebody works over ssh or VS Code Remote", ACTIVE, need=APP),
+)  # fmt: skip
+
+
+def _order(row: Row) -> tuple[int, str]:
+    digits = row.number.rstrip(ascii_lowercase)
+    return int(digits), row.number[len(digits) :]
+
+
+ROWS: tuple[Row, ...] = tuple(sorted((*_KERNELS, *_NOT_RUN), key=_order))

@@ -1,0 +1,84 @@
+"""What the maker of a row has at hand: one server, its user's browser, and a place for what must be true."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.calls import call
+from harness.processes import environment
+from harness.realhub import RealHub
+from harness.situations import Browser
+
+
+class Scene:
+    """One row being played in one server.
+
+    A maker acts by ``browser``, tells with `premise` what must hold while the server is watched, and with
+    `again` what goes on happening. ``acted`` is when the last act ended (monotonic seconds); None means at
+    the end of the making.
+    """
+
+    def __init__(self, hub: RealHub, user: str) -> None:
+        self.hub, self.user = hub, user
+        self.browser = Browser(hub, user)
+        self.folder = hub.place.directory / "home" / user
+        self.faults: list[str] = []
+        self.acted: float | None = None
+        self._premises: list[tuple[str, Callable[[], bool]]] = []
+        self._over = threading.Event()
+        self._acting: list[threading.Thread] = []
+
+    def premise(self, what: str, holds: Callable[[], bool]) -> None:
+        """Have it looked at shortly before the deadline, and at the end if the server still runs."""
+        self._premises.append((what, holds))
+
+    def again(self, act: Callable[[], object], every: float = 4) -> None:
+        """Do something now, and every so many seconds until the watch is over."""
+        act()
+
+        def go_on() -> None:
+            while not self._over.wait(every):
+                try:
+                    act()
+                except Exception as error:
+                    if self.running():
+                        self.faults.append(f"what goes on happening failed: {error!r}")
+                    return
+
+        thread = threading.Thread(target=go_on, daemon=True)
+        self._acting.append(thread)
+        thread.start()
+
+    def running(self) -> bool:
+        """Whether the Hub says that the server is ready."""
+        return self.hub.api.is_ready(self.user)
+
+    def check(self, when: str) -> None:
+        """Look at every premise and note those that do not hold."""
+        for what, holds in self._premises:
+            try:
+                if not holds():
+                    self.faults.append(f"{when}: not so: {what}")
+            except Exception as error:
+                self.faults.append(f"{when}: can not be told: {what}: {error!r}")
+
+    def close(self) -> None:
+        """End what goes on happening, and close the browser."""
+        self._over.set()
+        for thread in self._acting:
+            thread.join(30)
+        self.browser.close()
+
+    def status(self) -> dict[str, Any]:
+        """Return the server's `/api/status`, asked without the proxy, so that nothing is refreshed."""
+        address = environment(self.browser.server_pid)["JUPYTERHUB_SERVICE_URL"]
+        return dict(call("GET", f"{address}api/status", token=self.browser.token).json())
+
+    def file(self, name: str, text: str) -> Path:
+        """Write a file into the user's folder and return its path."""
+        path = self.folder / name
+        path.write_text(text)
+        return path

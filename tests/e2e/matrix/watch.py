@@ -1,0 +1,79 @@
+"""Watching all servers of a Hub at once: the Hub's word, and hubcull's, once a second each."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from harness.api import age
+from harness.realhub import RealHub
+
+_EVERY = 0.7
+
+
+@dataclass
+class Seen:
+    """What was seen of one user's default server; moments are monotonic seconds.
+
+    ``ages`` are (moment, age of the Hub's last_activity); ``verdict`` is hubcull's newest.
+    """
+
+    ages: list[tuple[float, float]] = field(default_factory=list)
+    gone: float | None = None
+    verdict: dict[str, Any] = field(default_factory=dict)
+
+    def oldest_activity(self, since: float) -> float:
+        """How old the Hub's last_activity ever was since a moment."""
+        return max((old for at, old in self.ages if at >= since), default=0.0)
+
+
+class Watch:
+    """Watches from a thread until it is closed."""
+
+    def __init__(self, hub: RealHub) -> None:
+        self.hub = hub
+        self.seen: dict[str, Seen] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
+
+    def __enter__(self) -> Watch:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""
+        self._over.set()
+        self._thread.join()
+
+    def begin(self, user: str) -> Seen:
+        """Watch a server that is ready from now on."""
+        return self.seen.setdefault(user, Seen())
+
+    def _go_on(self) -> None:
+        while not self._over.wait(_EVERY):
+            if self.seen:
+                self._look_at_hubcull()
+                self._look_at_the_hub()
+
+    def _look_at_the_hub(self) -> None:
+        users = self.hub.api.must("GET", "/users?limit=200").json()
+        servers = {user["name"]: user["servers"].get("") for user in users}
+        now = time.monotonic()
+        for user, seen in list(self.seen.items()):
+            model = servers.get(user)
+            if model is None or model.get("stopped"):
+                seen.gone = seen.gone or now
+            elif model["ready"]:
+                seen.ages.append((now, age(model["last_activity"])))
+
+    def _look_at_hubcull(self) -> None:
+        answer = self.hub.ask_service("api/v1/servers")
+        for row in answer.json()["servers"] if answer.ok else []:
+            if not row["server"] and row["user"] in self.seen:
+                self.seen[row["user"]].verdict = row
