@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from tests.e2e.matrix import kernels
+from tests.e2e.matrix import kernels, requests, terminals
 from tests.e2e.matrix.page import PAGE, document, page, promised
 from tests.e2e.matrix.row import Fate, Right, Row
 from tests.e2e.matrix.rows import ROWS
 
-MAKERS = {"kernels": kernels.MAKERS}
+MAKERS = {
+    "kernels": kernels.MAKERS,
+    "terminals": terminals.MAKERS,
+    "requests": requests.REQUESTS,
+    "tabs": requests.TABS,
+}
 
 
 def test_the_page_is_what_a_run_without_failures_shows() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import psutil
+from jupyter_client.blocking.client import BlockingKernelClient
 
-from harness.processes import alive, find_below
+from harness.processes import alive, below, command_line, find_below
 from harness.waiting import wait_until
 from tests.e2e.matrix.scene import Scene
 from tests.e2e.matrix.stage import Maker
@@ -22,7 +23,7 @@ def _cell(scene: Scene, body: str) -> int:
     return pid
 
 
-def _computes(scene: Scene, pid: int) -> None:
+def computes(scene: Scene, pid: int) -> None:
     """Have it looked at that the process uses a processor."""
     process = psutil.Process(pid)
     used = [sum(process.cpu_times()[:2])]
@@ -44,7 +45,7 @@ def _idle_kernels(scene: Scene, connections: int = 0) -> None:
 
 def computing_cell(scene: Scene) -> None:
     """Row 1."""
-    _computes(scene, _cell(scene, COMPUTE))
+    computes(scene, _cell(scene, COMPUTE))
 
 
 def waiting_cell(scene: Scene) -> None:
@@ -64,13 +65,18 @@ def idle_kernel(scene: Scene) -> None:
     _idle_kernels(scene)
 
 
+def _thread(scene: Scene, work: str) -> None:
+    """Run a cell that starts a thread and ends, and close its tab."""
+    start = "import threading, time\n{}threading.Thread(target=work, daemon=True).start()"
+    with scene.browser.open_kernel() as kernel:
+        assert kernel.run(start.format(work))["status"] == "ok"
+        computes(scene, scene.browser.kernel_pid(kernel.id))
+    _idle_kernels(scene)
+
+
 def background_thread(scene: Scene) -> None:
     """Row 16."""
-    code = f"import threading, time\ndef work():\n    {COMPUTE.replace(chr(10), chr(10) + '    ')}\n"
-    with scene.browser.open_kernel() as kernel:
-        assert kernel.run(code + "threading.Thread(target=work, daemon=True).start()")["status"] == "ok"
-        _computes(scene, scene.browser.kernel_pid(kernel.id))
-    _idle_kernels(scene)
+    _thread(scene, f"def work():\n    {COMPUTE.replace(chr(10), chr(10) + '    ')}\n")
 
 
 def bash_cell(scene: Scene) -> None:
@@ -101,13 +107,136 @@ def crashed_cell(scene: Scene) -> None:
     scene.premise("the new kernel runs", restarted)
 
 
+def background_process(scene: Scene) -> None:
+    """Row 16a: a process that a cell started and did not wait for."""
+    program = scene.file("burn.py", f"import time\n{COMPUTE}")
+    with scene.browser.open_kernel() as kernel:
+        run = kernel.run(f"import subprocess; subprocess.Popen(['python3', {str(program)!r}])")
+        assert run["status"] == "ok"
+        computes(scene, find_below(scene.browser.kernel_pid(kernel.id), "burn.py"))
+    _idle_kernels(scene)
+
+
+def printing_thread(scene: Scene) -> None:
+    """Row 15: it computes, too."""
+    work = COMPUTE.replace("time.sleep", "print('.', flush=True); time.sleep")
+    _thread(scene, f"def work():\n    {work.replace(chr(10), chr(10) + '    ')}\n")
+
+
+def animation(scene: Scene) -> None:
+    """Row 14: a thread moves a widget in the tab."""
+    body = "comm = create_comm(target_name='row-14')\ndef work():\n    while True:\n"
+    code = f"import time\nfrom comm import create_comm\n{body}        comm.send({{}}); time.sleep(0.5)\n"
+    start = "import threading; threading.Thread(target=work, daemon=True).start()"
+    kernel = scene.browser.open_kernel()
+    assert kernel.run(code + start)["status"] == "ok"
+    came = [0]
+
+    def moves() -> bool:
+        came.append(len(kernel.socket.received))
+        return came[-1] > came[-2] + 10
+
+    scene.premise("its messages come", moves)
+
+
+def typing(scene: Scene) -> None:
+    """Row 10: the front end asks for completions."""
+    kernel = scene.browser.open_kernel()
+    scene.again(lambda: kernel.send("complete_request", {"code": "pri", "cursor_pos": 3}))
+
+
+def widget(scene: Scene) -> None:
+    """Row 13: a slider's messages to the kernel."""
+    heard = scene.folder / "heard"
+    code = (
+        "def opened(comm, message):\n"
+        f"    comm.on_msg(lambda message: open({str(heard)!r}, 'a').write('.'))\n"
+        "get_ipython().kernel.comm_manager.register_target('row-13', opened)"
+    )
+    kernel = scene.browser.open_kernel()
+    assert kernel.run(code)["status"] == "ok"
+    kernel.send("comm_open", {"comm_id": "row-13", "target_name": "row-13", "data": {}})
+    scene.again(lambda: kernel.send("comm_msg", {"comm_id": "row-13", "data": {"value": 1}}))
+    scene.premise("the kernel hears it", lambda: heard.stat().st_size > 3)
+
+
+def restarted_by_user(scene: Scene) -> None:
+    """Row 21: in mid-cell first, and then again and again."""
+    kernel = scene.browser.leave_cell("import time; time.sleep(900)")
+
+    def restart() -> None:
+        if not scene.browser.call("POST", f"api/kernels/{kernel}/restart").ok:
+            raise ConnectionError("the kernel was not restarted")
+
+    scene.again(restart, every=7)
+    _idle_kernels(scene)
+
+
+def dead_kernel(scene: Scene) -> None:
+    """Row 22: kill it whenever it was restarted, until the server gives up."""
+    kernel = scene.browser.leave_cell("import time; time.sleep(900)")
+    killed: set[int] = set()
+
+    def given_up() -> bool:
+        found = [p for p in below(scene.browser.server_pid) if kernel in command_line(p) and alive(p.pid)]
+        for process in found:
+            killed.add(process.pid)
+            process.kill()
+        return not found and not scene.status()["kernels"]
+
+    wait_until(given_up, 60, "the server gives the kernel up", every=0.5)
+    assert len(killed) > 5
+    scene.premise("no kernel is left", lambda: scene.status()["kernels"] == 0)
+
+
+def without_websocket(scene: Scene) -> None:
+    """Row 23."""
+    scene.browser.start_kernel()
+    _idle_kernels(scene)
+
+
+def other_client(scene: Scene) -> None:
+    """Row 24: by the kernel's own ports."""
+    kernel = scene.browser.start_kernel()
+    pid = scene.browser.kernel_pid(kernel)
+    words = psutil.Process(pid).cmdline()
+    client = BlockingKernelClient(connection_file=words[words.index("-f") + 1])
+    client.load_connection_file()
+    client.start_channels()
+    client.wait_for_ready(timeout=30)
+    ended = scene.folder / "cell-ended"
+    client.execute(f"import time; time.sleep(900); open({str(ended)!r}, 'w')")
+    scene.at_end(client.stop_channels)
+    scene.premise("the cell runs", lambda: alive(pid) and not ended.exists())
+    _idle_kernels(scene)
+
+
+def asked_for_usage(scene: Scene) -> None:
+    """Row 26."""
+    kernel = scene.browser.open_kernel()
+    kernel.begin("import time; time.sleep(900)")
+    pid = scene.browser.kernel_pid(kernel.id)
+    scene.again(lambda: kernel.ask("usage_request", channel="control"))
+    scene.premise("the cell runs, the tab open", lambda: alive(pid) and kernel.socket.open)
+
+
 MAKERS: dict[str, Maker] = {
     "1": computing_cell,
     "2": waiting_cell,
     "3": printing_cell,
     "7": idle_kernel,
+    "10": typing,
+    "13": widget,
+    "14": animation,
+    "15": printing_thread,
     "16": background_thread,
+    "16a": background_process,
     "17": bash_cell,
     "18": input_waits,
     "20": crashed_cell,
+    "21": restarted_by_user,
+    "22": dead_kernel,
+    "23": without_websocket,
+    "24": other_client,
+    "26": asked_for_usage,
 }

@@ -69,7 +69,7 @@ class Outcome:
         """
         if self.faults:
             raise PremiseError("; ".join(self.faults))
-        if self.stock is not row.stock:
+        if row.stock is not None and self.stock is not row.stock:
             told = f"{self.stock.value}, last_activity up to {self.oldest_activity:.1f} s old"
             raise PremiseError(f"stock: {told}; the row says {row.stock}")
         if row.gap and (self.hubcull, self.signal) != (row.expected, row.kept_by):

@@ -14,6 +14,7 @@ NOTHING, APP, BROWSER = Need.NOTHING, Need.APP, Need.BROWSER
 LATER = "not built yet"
 IN_BROWSER = "not built yet: needs a real JupyterLab in a real browser"
 BACKGROUND = "what a kernel computes after its cell has ended is not looked at yet"
+ELSEWHERE = "a job that left its terminal is not looked at yet"
 QUICK_PINGS = {"args": ["--ServerApp.tornado_settings={'ws_ping_interval': 5000}"]}
 """Pings every 30 s are shorter than any real timeout; at 25 s they must be scaled, too."""
 
@@ -26,15 +27,73 @@ _KERNELS = (
         made="a cell that prints every second, its tab closed"),
     Row("7", "kernels", "The tab is closed, a kernel is left that does nothing", IDLE, STOPPED,
         made="a cell run to its end, its tab closed"),
+    Row("10", "kernels", "Somebody types in a notebook and runs nothing", ACTIVE, KEPT, "kernel",
+        made="requests for completions, again and again"),
+    Row("13", "kernels", "Somebody moves a widget", ACTIVE, KEPT, "kernel",
+        made="messages of a widget to its kernel, again and again"),
+    Row("14", "kernels", "A kernel's thread animates a widget", IDLE, KEPT,
+        made="a thread that sends messages to an open tab, its cell ended", server=QUICK_PINGS),
+    Row("15", "kernels", "A thread computes and prints after its cell has ended", ACTIVE, KEPT, "kernel",
+        made="a thread that does, its tab closed", gap=BACKGROUND),
     Row("16", "kernels", "A thread that a cell started computes silently after it", ACTIVE, STOPPED,
         "kernel", made="a thread that computes, its cell ended, its tab closed", gap=BACKGROUND),
+    Row("16a", "kernels", "A process that a cell started computes silently after it", ACTIVE, STOPPED,
+        "kernel", made="`subprocess.Popen`, its cell ended, its tab closed", gap=BACKGROUND),
     Row("17", "kernels", "`%%bash` or `!command` runs long", ACTIVE, STOPPED, "kernel",
         made="`%%bash` with a loop, its tab closed"),
     Row("18", "kernels", "`input()` waits for an answer", IDLE, KEPT, made="`input()` in an open tab",
-        gap="a cell that waits for an answer counts as work", wrong_signal="kernel",
-        server=QUICK_PINGS),
+        gap="a cell that waits for an answer counts as work", wrong_signal="kernel", server=QUICK_PINGS),
     Row("20", "kernels", "A kernel crashed in mid-cell and was restarted", IDLE, STOPPED,
         made="the kernel killed during its cell, restarted by the server"),
+    Row("21", "kernels", "Somebody restarts a kernel in mid-cell", ACTIVE, KEPT, "requests",
+        made="restarts, the first in mid-cell, the tab closed"),
+    Row("22", "kernels", "A kernel is dead after five restarts", IDLE, STOPPED,
+        made="the kernel killed whenever the server had restarted it"),
+    Row("23", "kernels", "A kernel started over REST, with no websocket, does nothing", IDLE, STOPPED,
+        made="a kernel so started"),
+    Row("24", "kernels", "A client without websocket runs a cell", ACTIVE, STOPPED, "kernel",
+        made="a client at the kernel's own ports"),
+    Row("26", "kernels", "The kernel panel of jupyter-resource-usage asks during a cell", ACTIVE, KEPT,
+        "kernel", made="`usage_request`, again and again, in an open tab"),
+)  # fmt: skip
+
+_TERMINALS = (
+    Row("28", "terminals", "A shell prompt that waits", IDLE, STOPPED, made="a command, then nothing"),
+    Row("29", "terminals", "`top` or `watch` runs, the tab open", IDLE, KEPT, made="`top` in an open tab"),
+    Row("29a", "terminals", "`top` or `watch` runs, the tab closed", IDLE, STOPPED,
+        made="`watch date`, its tab closed"),
+    Row("30", "terminals", "`sleep 9999` in the foreground", IDLE, STOPPED, made="just that, its tab closed",
+        option="`HUBCULL_NOT_WORK` without `sleep`: row 30a"),
+    Row("30a", "terminals", "The same, where `sleep` counts as work", ACTIVE, STOPPED, "terminal",
+        made="the same, with `HUBCULL_NOT_WORK=top`", server={"env": {"HUBCULL_NOT_WORK": "top"}}),
+    Row("31", "terminals", "`python train.py` in the foreground, silent", ACTIVE, STOPPED, "terminal",
+        made="just that, its output in a file, its tab closed"),
+    Row("32", "terminals", "A pager, an interpreter, a nested shell left open", IDLE, STOPPED,
+        made="`less`, `python` and `bash` in a terminal each, their tabs closed"),
+    Row("33", "terminals", "`job &` and `nohup job &`", ACTIVE, STOPPED, "terminal",
+        made="`nohup python3 train.py &`, its tab closed"),
+    Row("34", "terminals", "A job under setsid", ACTIVE, STOPPED, "terminal",
+        made="`setsid -f python3 train.py`, its tab closed", gap=ELSEWHERE),
+    Row("34a", "terminals", "A job under tmux or screen", ACTIVE, STOPPED, "terminal",
+        made="`tmux new-session -d`, its tab closed", gap=ELSEWHERE),
+    Row("35", "terminals", "A terminal is resized and reconnected", IDLE, KEPT,
+        made="both, again and again"),
+    Row("36", "terminals", "nbconvert runs a notebook in a terminal", ACTIVE, STOPPED, "terminal",
+        made="`jupyter nbconvert --execute`, a cell that takes long, its tab closed"),
+)  # fmt: skip
+
+_REQUESTS = (
+    Row("9", "requests", "Somebody writes markdown and runs nothing", ACTIVE, KEPT, "requests",
+        made="saves of a text that grows"),
+    Row("27", "requests", "Somebody reloads the page", ACTIVE, KEPT, "requests", made="`GET lab`"),
+    Row("45", "requests", "Somebody downloads and uploads files", ACTIVE, KEPT, "requests",
+        made="`files/` and `api/contents`, 3 MB and 1 MB"),
+    Row("48", "requests", "Monitoring asks `/api/status` and `/metrics`", IDLE, KEPT,
+        made="both, and `no_track_activity`, every four seconds"),
+    Row("4a", "tabs", "A visible JupyterLab tab, nobody in front of it", IDLE, KEPT,
+        made="what such a tab sends, without a browser", option="`visible_tab_grace`, here 32 s"),
+    Row("5a", "tabs", "A hidden JupyterLab tab", IDLE, KEPT,
+        made="websockets of a kernel and of events, without a browser", server=QUICK_PINGS),
 )  # fmt: skip
 
 
@@ -48,31 +107,11 @@ _NOT_RUN = (
     _later(5, "tabs", "A hidden JupyterLab tab", IDLE, IN_BROWSER, need=BROWSER),
     _later(6, "tabs", "An nbclassic tab, idle", IDLE, IN_BROWSER, need=BROWSER),
     _later(8, "tabs", "A laptop asleep with an open tab", IDLE, IN_BROWSER, need=BROWSER),
-    _later(9, "requests", "Somebody writes markdown and runs nothing", ACTIVE),
-    _later(10, "kernels", "Somebody types in a notebook and runs nothing", ACTIVE),
     _later(11, "tabs", "A tab saves by itself, without an edit", IDLE, IN_BROWSER, need=BROWSER),
     _later(12, "tabs", "Somebody only reads and scrolls", IDLE, IN_BROWSER, need=BROWSER,
            option="`visible_tab_grace`"),
-    _later(13, "kernels", "Somebody moves a widget", ACTIVE),
-    _later(14, "kernels", "A kernel's thread animates a widget", IDLE),
-    _later(15, "kernels", "A thread prints after its cell has ended", ACTIVE),
     _later(19, "kernels", "A cell is paused at a breakpoint", IDLE),
-    _later(21, "kernels", "Somebody restarts a kernel in mid-cell", ACTIVE),
-    _later(22, "kernels", "A kernel is dead after five restarts", IDLE),
-    _later(23, "kernels", "A kernel started over REST, with no websocket, does nothing", IDLE),
-    _later(24, "kernels", "A client without websocket runs a cell", ACTIVE),
     _later(25, "apps", "The status bar of jupyter-resource-usage polls", IDLE, need=APP),
-    _later(26, "kernels", "The kernel panel of jupyter-resource-usage asks during a cell", ACTIVE),
-    _later(27, "requests", "Somebody reloads the page", ACTIVE),
-    _later(28, "terminals", "A shell prompt that waits", IDLE),
-    _later(29, "terminals", "`top` or `watch` runs", IDLE),
-    _later(30, "terminals", "`sleep 9999` in the foreground", IDLE),
-    _later(31, "terminals", "`python train.py` in the foreground, silent", ACTIVE),
-    _later(32, "terminals", "vi, less, an interpreter, a nested shell left open", IDLE),
-    _later(33, "terminals", "`job &` and `nohup job &`", ACTIVE),
-    _later(34, "terminals", "A job under setsid, tmux or screen", ACTIVE),
-    _later(35, "terminals", "A terminal is resized and reconnected", IDLE),
-    _later(36, "terminals", "nbconvert runs a notebook in a terminal", ACTIVE),
     _later(37, "apps", "A job of jupyter-scheduler", ACTIVE, need=APP),
     _later(38, "apps", "Somebody clicks in a proxied app", ACTIVE, need=APP),
     _later(39, "apps", "A proxied app is open and only sends heartbeats", IDLE, need=APP),
@@ -81,10 +120,8 @@ _NOT_RUN = (
     _later(42, "apps", "Somebody chose jupyter-keepalive", ACTIVE, need=APP),
     _later(43, "apps", "A shared document in which nobody types", IDLE, need=APP),
     _later(44, "apps", "A second user types in a shared document", ACTIVE, need=APP),
-    _later(45, "requests", "Somebody downloads and uploads files", ACTIVE),
     _later(46, "apps", "An external kernel prints", ACTIVE, need=APP),
     _later(47, "apps", "A kernel on a gateway prints", ACTIVE, need=APP),
-    _later(48, "requests", "Monitoring asks `/api/status` and `/metrics`", IDLE),
     _later(49, "kernels", "A cell prints faster than anybody can read", ACTIVE),
     _later(50, "apps", "Somebody works over ssh or VS Code Remote", ACTIVE, need=APP),
 )  # fmt: skip
@@ -95,4 +132,4 @@ def _order(row: Row) -> tuple[int, str]:
     return int(digits), row.number[len(digits) :]
 
 
-ROWS: tuple[Row, ...] = tuple(sorted((*_KERNELS, *_NOT_RUN), key=_order))
+ROWS: tuple[Row, ...] = tuple(sorted((*_KERNELS, *_TERMINALS, *_REQUESTS, *_NOT_RUN), key=_order))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.calls import call
-from harness.processes import environment
+from harness.processes import command_line, environment, find_below, marked
 from harness.realhub import RealHub
 from harness.situations import Browser
 
@@ -28,6 +28,7 @@ class Scene:
         self.faults: list[str] = []
         self.acted: float | None = None
         self._premises: list[tuple[str, Callable[[], bool]]] = []
+        self._closing: list[Callable[[], object]] = []
         self._over = threading.Event()
         self._acting: list[threading.Thread] = []
 
@@ -52,6 +53,10 @@ class Scene:
         self._acting.append(thread)
         thread.start()
 
+    def at_end(self, close: Callable[[], object]) -> None:
+        """Have something called when the watch is over."""
+        self._closing.append(close)
+
     def running(self) -> bool:
         """Whether the Hub says that the server is ready."""
         return self.hub.api.is_ready(self.user)
@@ -70,12 +75,25 @@ class Scene:
         self._over.set()
         for thread in self._acting:
             thread.join(30)
+        for close in self._closing:
+            close()
         self.browser.close()
 
     def status(self) -> dict[str, Any]:
         """Return the server's `/api/status`, asked without the proxy, so that nothing is refreshed."""
         address = environment(self.browser.server_pid)["JUPYTERHUB_SERVICE_URL"]
         return dict(call("GET", f"{address}api/status", token=self.browser.token).json())
+
+    def shell(self) -> int:
+        """Return the process id of a terminal's shell; TimeoutError where there is none."""
+        return find_below(self.browser.server_pid, "bash", within=2)
+
+    def find_marked(self, fragment: str) -> int | None:
+        """Return the pid of a process of this Hub, wherever it went, by a part of its command line."""
+        for process in marked(self.hub.place.mark):
+            if command_line(process).endswith(fragment):
+                return process.pid
+        return None
 
     def file(self, name: str, text: str) -> Path:
         """Write a file into the user's folder and return its path."""

@@ -27,23 +27,28 @@ GRACE = 32.0
 """Seconds: `visible_tab_grace`, scaled as the timeout is."""
 BEFORE = 6.0
 """Seconds before the timeout at which the premises are looked at."""
-AT_ONCE = 3
-"""How many servers start and are acted in at once; two cores do no more."""
+AT_ONCE = 2
+"""How many servers of a batch start and are acted in at once; other batches run beside it."""
+LIMIT = 400.0
+"""Seconds for the first test of a batch, which plays it."""
 RESULTS = "HUBCULL_MATRIX"
 """The environment variable that names the folder for results; without it none are written."""
 
 Maker = Callable[[Scene], None]
-IDLE = Row("idle", "", "Nothing was ever done in it", Right.IDLE, Fate.STOPPED, made="left alone")
+IDLE = Row("idle", "", "Nothing was ever done in it", Right.IDLE, made="left alone")
+"""It claims nothing of stock, whose clock begins at the end of the server's start and not at its beginning."""
 
 
-def params(family: str) -> list[object]:
-    """Return a family's rows and the idle server as pytest's parameters, marked with needs and gaps."""
-    rows = [row for row in ROWS if row.family == family and not row.not_run]
+def params(*families: str) -> list[object]:
+    """Return these families' rows and the idle server as pytest's parameters, marked with needs and gaps."""
+    rows = [row for row in ROWS if row.family in families and not row.not_run]
     return [pytest.param(row, id=row.number, marks=_marks(row)) for row in [*rows, IDLE]]
 
 
 def _marks(row: Row) -> list[pytest.MarkDecorator]:
-    marks = [] if row.need is Need.NOTHING else [getattr(pytest.mark, row.need.value)]
+    marks: list[pytest.MarkDecorator] = [pytest.mark.timeout(LIMIT)]
+    if row.need is not Need.NOTHING:
+        marks.append(getattr(pytest.mark, row.need.value))
     if row.gap:
         marks.append(pytest.mark.xfail(reason=row.gap, raises=WrongVerdictError, strict=True))
     return marks

@@ -1,0 +1,148 @@
+"""How the rows of terminals are made."""
+
+from __future__ import annotations
+
+import json
+from itertools import cycle
+
+from harness.processes import alive, find_below
+from harness.waiting import wait_until
+from tests.e2e.matrix.kernels import COMPUTE, computes
+from tests.e2e.matrix.scene import Scene
+from tests.e2e.matrix.stage import Maker
+
+
+def _leave(scene: Scene, line: str, fragment: str) -> int:
+    """Type a command, close the tab, have it looked at that it runs, and return its pid."""
+    pid = scene.browser.leave_command(line, fragment)
+    scene.premise(f"{line!r} runs", lambda: alive(pid))
+    return pid
+
+
+def _train(scene: Scene) -> None:
+    scene.file("train.py", f"import time\n{COMPUTE}")
+
+
+def idle_prompt(scene: Scene) -> None:
+    """Row 28: leave a prompt after a command."""
+    terminal = scene.browser.open_terminal()
+    terminal.type("echo a-word | tr a-w A-W")
+    wait_until(lambda: "A-WORD" in terminal.shown, 15, "the command has run")
+    scene.premise("the prompt waits", lambda: scene.status()["connections"] == 0)
+    scene.premise("its shell lives", lambda: alive(scene.shell()))
+    terminal.close()
+
+
+def top_in_open_tab(scene: Scene) -> None:
+    """Row 29: look at top, the tab open."""
+    terminal = scene.browser.open_terminal()
+    terminal.type("top -d 1")
+    pid = find_below(scene.browser.server_pid, "top -d 1")
+    shown = [0]
+
+    def moves() -> bool:
+        shown.append(len(terminal.shown))
+        return alive(pid) and shown[-1] > shown[-2]
+
+    scene.premise("top draws, the tab open", moves)
+
+
+def watch_in_closed_tab(scene: Scene) -> None:
+    """Row 29a."""
+    _leave(scene, "watch -n 1 date", "watch -n 1 date")
+
+
+def long_sleep(scene: Scene) -> None:
+    """Rows 30 and 30a."""
+    _leave(scene, "sleep 9999", "sleep 9999")
+
+
+def training(scene: Scene) -> None:
+    """Row 31."""
+    _train(scene)
+    computes(scene, _leave(scene, "python3 train.py > log", "train.py"))
+
+
+def left_open(scene: Scene) -> None:
+    """Row 32: a pager, an editor, an interpreter and a shell within a shell, each in its own terminal."""
+    scene.file("text", "a line\n" * 500)
+    _leave(scene, "less text", "less text")
+    _leave(scene, "python3 -q -i -u", "-q -i -u")
+    _leave(scene, "bash --norc", "bash --norc")
+
+
+def jobs_behind_the_prompt(scene: Scene) -> None:
+    """Row 33."""
+    _train(scene)
+    computes(scene, _leave(scene, "nohup python3 train.py > log 2>&1 &", "train.py"))
+
+
+def _away(scene: Scene, line: str, fragment: str) -> None:
+    """Start a job that leaves the server's own processes, and close the tab."""
+    _train(scene)
+    terminal = scene.browser.open_terminal()
+    terminal.type(line)
+    pid = wait_until(lambda: scene.find_marked(fragment), 15, f"{line!r} runs")
+    terminal.close()
+    scene.premise(f"{line!r} runs", lambda: alive(pid))
+    computes(scene, pid)
+
+
+def in_its_own_session(scene: Scene) -> None:
+    """Row 34."""
+    _away(scene, "setsid -f python3 train.py of-row-34 > log 2>&1", "train.py of-row-34")
+
+
+def in_tmux(scene: Scene) -> None:
+    """Row 34a."""
+    _away(scene, "tmux -L row-34a new-session -d 'exec python3 train.py of-row-34a'", "train.py of-row-34a")
+
+
+def resized_and_reconnected(scene: Scene) -> None:
+    """Row 35: a window is moved about, and its connection lost and taken up again."""
+    first = scene.browser.open_terminal()
+    sizes = cycle([(24, 80), (40, 120)])
+    name = first.name
+    first.close()
+
+    def again() -> None:
+        rows, columns = next(sizes)
+        terminal = scene.browser.open_terminal(name)
+        terminal.socket.send(["set_size", rows, columns, 600, 800])
+        terminal.close()
+
+    scene.again(again)
+    scene.premise("its shell lives", lambda: alive(scene.shell()))
+
+
+def notebook_converted(scene: Scene) -> None:
+    """Row 36: nbconvert executes a notebook whose cell takes long."""
+    cell: dict[str, object]
+    cell = {"cell_type": "code", "execution_count": None, "id": "a", "metadata": {}, "outputs": []}
+    notebook = {
+        "cells": [{**cell, "source": "import time; time.sleep(900)"}],
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    scene.file("long.ipynb", json.dumps(notebook))
+    line = "jupyter nbconvert --to notebook --execute long.ipynb --output done"
+    pid = _leave(scene, line, "nbconvert")
+    kernel = find_below(pid, "ipykernel_launcher", within=45)
+    scene.premise("its kernel runs", lambda: alive(kernel))
+
+
+MAKERS: dict[str, Maker] = {
+    "28": idle_prompt,
+    "29": top_in_open_tab,
+    "29a": watch_in_closed_tab,
+    "30": long_sleep,
+    "30a": long_sleep,
+    "31": training,
+    "32": left_open,
+    "33": jobs_behind_the_prompt,
+    "34": in_its_own_session,
+    "34a": in_tmux,
+    "35": resized_and_reconnected,
+    "36": notebook_converted,
+}
