@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from tests.e2e.matrix import kernels, requests, terminals
+from tests.e2e.matrix import apps, kernels, requests, terminals
 from tests.e2e.matrix.page import PAGE, document, page, promised
 from tests.e2e.matrix.row import Fate, Right, Row
 from tests.e2e.matrix.rows import ROWS
@@ -15,6 +15,7 @@ MAKERS = {
     "terminals": terminals.MAKERS,
     "requests": requests.REQUESTS,
     "tabs": requests.TABS,
+    "apps": apps.MAKERS,
 }
 
 

@@ -186,6 +186,7 @@ def dead_kernel(scene: Scene) -> None:
 
     wait_until(given_up, 60, "the server gives the kernel up", every=0.5)
     assert len(killed) > 5
+    assert scene.browser.call("GET", "lab").ok, "somebody looks what became of it"
     scene.premise("no kernel is left", lambda: scene.status()["kernels"] == 0)
 
 

@@ -55,12 +55,14 @@ def down_and_up(scene: Scene) -> None:
 
 def monitoring(scene: Scene) -> None:
     """Row 48."""
+    _send(scene, [("GET", "lab", None)])
     paths = ("api/status", "metrics", "api/kernels?no_track_activity=1")
     scene.again(lambda: _send(scene, [("GET", path, None) for path in paths]))
 
 
 def visible_tab(scene: Scene) -> None:
-    """Row 4a: the polls, at a rate scaled with the timeout."""
+    """Row 4a: the polls of a page that was opened, at a rate scaled with the timeout."""
+    _send(scene, [("GET", "lab", None)])
     scene.again(lambda: _send(scene, _POLLS))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
@@ -17,6 +19,16 @@ BACKGROUND = "what a kernel computes after its cell has ended is not looked at y
 ELSEWHERE = "a job that left its terminal is not looked at yet"
 QUICK_PINGS = {"args": ["--ServerApp.tornado_settings={'ws_ping_interval': 5000}"]}
 """Pings every 30 s are shorter than any real timeout; at 25 s they must be scaled, too."""
+
+
+def _proxied(**settings: object) -> dict[str, Any]:
+    """Return the options of a server with our app behind jupyter-server-proxy."""
+    command = [sys.executable, str(Path(__file__).parent / "programs" / "app.py"), "{port}", "taken"]
+    return {"args": [f"--ServerProxy.servers={{'app': { ({'command': command} | settings)!r}}}"]}
+
+
+PROXIED = _proxied()
+PROXIED_EXCLUDED = _proxied(exclude_last_activity_patterns=[".*/heartbeat"])
 
 _KERNELS = (
     Row("1", "kernels", "A cell computes and prints nothing", ACTIVE, STOPPED, "kernel",
@@ -48,7 +60,7 @@ _KERNELS = (
     Row("21", "kernels", "Somebody restarts a kernel in mid-cell", ACTIVE, KEPT, "requests",
         made="restarts, the first in mid-cell, the tab closed"),
     Row("22", "kernels", "A kernel is dead after five restarts", IDLE, STOPPED,
-        made="the kernel killed whenever the server had restarted it"),
+        made="the kernel killed whenever it was restarted, then a look at `lab`"),
     Row("23", "kernels", "A kernel started over REST, with no websocket, does nothing", IDLE, STOPPED,
         made="a kernel so started"),
     Row("24", "kernels", "A client without websocket runs a cell", ACTIVE, STOPPED, "kernel",
@@ -89,11 +101,26 @@ _REQUESTS = (
     Row("45", "requests", "Somebody downloads and uploads files", ACTIVE, KEPT, "requests",
         made="`files/` and `api/contents`, 3 MB and 1 MB"),
     Row("48", "requests", "Monitoring asks `/api/status` and `/metrics`", IDLE, KEPT,
-        made="both, and `no_track_activity`, every four seconds"),
+        made="both, and `no_track_activity`, after a look at `lab`"),
     Row("4a", "tabs", "A visible JupyterLab tab, nobody in front of it", IDLE, KEPT,
         made="what such a tab sends, without a browser", option="`visible_tab_grace`, here 32 s"),
     Row("5a", "tabs", "A hidden JupyterLab tab", IDLE, KEPT,
         made="websockets of a kernel and of events, without a browser", server=QUICK_PINGS),
+)  # fmt: skip
+
+
+_APPS = (
+    Row("38", "apps", "Somebody clicks in a proxied app", ACTIVE, KEPT, "requests", need=APP,
+        made="requests through jupyter-server-proxy", server=PROXIED),
+    Row("39", "apps", "A proxied app is open and only sends heartbeats", IDLE, KEPT, need=APP,
+        made="requests to `app/heartbeat`, which is not excluded", server=PROXIED,
+        gap="nobody told which of its requests are heartbeats, and what is unknown protects",
+        wrong_signal="requests", option="`exclude_last_activity_patterns`: row 39a"),
+    Row("39a", "apps", "The same, where the server's settings exclude the heartbeats", IDLE, KEPT, need=APP,
+        made="the same, with `exclude_last_activity_patterns`", server=PROXIED_EXCLUDED),
+    Row("40", "apps", "A stream of events is proxied after the browser has left", IDLE, KEPT, need=APP,
+        made="its connection closed, the app goes on", server=PROXIED,
+        gap="the proxy's own word is taken, and it counts each event", wrong_signal="setting"),
 )  # fmt: skip
 
 
@@ -113,9 +140,6 @@ _NOT_RUN = (
     _later(19, "kernels", "A cell is paused at a breakpoint", IDLE),
     _later(25, "apps", "The status bar of jupyter-resource-usage polls", IDLE, need=APP),
     _later(37, "apps", "A job of jupyter-scheduler", ACTIVE, need=APP),
-    _later(38, "apps", "Somebody clicks in a proxied app", ACTIVE, need=APP),
-    _later(39, "apps", "A proxied app is open and only sends heartbeats", IDLE, need=APP),
-    _later(40, "apps", "A stream of events is proxied after the browser has left", IDLE, need=APP),
     _later(41, "apps", "A Dask or Bokeh dashboard is open", IDLE, need=APP),
     _later(42, "apps", "Somebody chose jupyter-keepalive", ACTIVE, need=APP),
     _later(43, "apps", "A shared document in which nobody types", IDLE, need=APP),
@@ -132,4 +156,4 @@ def _order(row: Row) -> tuple[int, str]:
     return int(digits), row.number[len(digits) :]
 
 
-ROWS: tuple[Row, ...] = tuple(sorted((*_KERNELS, *_TERMINALS, *_REQUESTS, *_NOT_RUN), key=_order))
+ROWS: tuple[Row, ...] = tuple(sorted((*_KERNELS, *_TERMINALS, *_REQUESTS, *_APPS, *_NOT_RUN), key=_order))

@@ -27,7 +27,7 @@ GRACE = 32.0
 """Seconds: `visible_tab_grace`, scaled as the timeout is."""
 BEFORE = 6.0
 """Seconds before the timeout at which the premises are looked at."""
-AT_ONCE = 2
+AT_ONCE = 3
 """How many servers of a batch start and are acted in at once; other batches run beside it."""
 LIMIT = 400.0
 """Seconds for the first test of a batch, which plays it."""
@@ -36,7 +36,7 @@ RESULTS = "HUBCULL_MATRIX"
 
 Maker = Callable[[Scene], None]
 IDLE = Row("idle", "", "Nothing was ever done in it", Right.IDLE, made="left alone")
-"""It claims nothing of stock, whose clock begins at the end of the server's start and not at its beginning."""
+"""It claims nothing of stock, whose clock begins at the end of the server's start."""
 
 
 def params(*families: str) -> list[object]:
@@ -90,9 +90,9 @@ def _play(watch: Watch, row: Row, make: Maker, gate: threading.Semaphore) -> Out
         scene = Scene(watch.hub, user)
         try:
             make(scene)
-        except BaseException:
+        except Exception as error:  # the others go on
             scene.close()
-            raise
+            return _outcome(row, Seen(), 0, {}, [f"the situation can not be made: {error!r}"])
     acted = scene.acted or time.monotonic()
     seen = watch.begin(user)
     try:
@@ -103,7 +103,10 @@ def _play(watch: Watch, row: Row, make: Maker, gate: threading.Semaphore) -> Out
             scene.check("at the end")
     finally:
         scene.close()
-    return _outcome(row, seen, acted, scene.faults)
+    stop = {} if seen.gone is None else watch.decision(user)
+    if seen.gone is not None and not stop:
+        scene.faults.append("the server ended, and hubcull did not stop it")
+    return _outcome(row, seen, acted, {**seen.verdict, **stop}, scene.faults)
 
 
 def _wait(seen: Seen, until: float) -> None:
@@ -111,8 +114,7 @@ def _wait(seen: Seen, until: float) -> None:
         time.sleep(0.2)
 
 
-def _outcome(row: Row, seen: Seen, acted: float, faults: list[str]) -> Outcome:
-    said = seen.verdict
+def _outcome(row: Row, seen: Seen, acted: float, said: Mapping[str, object], faults: list[str]) -> Outcome:
     return Outcome(
         number=row.number,
         timeout=TIMEOUT,

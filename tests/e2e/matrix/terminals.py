@@ -126,7 +126,8 @@ def notebook_converted(scene: Scene) -> None:
         "nbformat_minor": 5,
     }
     scene.file("long.ipynb", json.dumps(notebook))
-    line = "jupyter nbconvert --to notebook --execute long.ipynb --output done"
+    jupyter = scene.hub.options.bin / "jupyter"  # a login shell has another PATH
+    line = f"{jupyter} nbconvert --to notebook --execute long.ipynb --output done"
     pid = _leave(scene, line, "nbconvert")
     kernel = find_below(pid, "ipykernel_launcher", within=45)
     scene.premise("its kernel runs", lambda: alive(kernel))

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.api import age
 from harness.realhub import RealHub
+from harness.waiting import wait_until
 
 _EVERY = 0.7
 
@@ -54,6 +55,18 @@ class Watch:
     def begin(self, user: str) -> Seen:
         """Watch a server that is ready from now on."""
         return self.seen.setdefault(user, Seen())
+
+    def decision(self, user: str, within: float = 15) -> dict[str, Any]:
+        """Return hubcull's decision by which the user's server was stopped, empty where there is none."""
+
+        def look() -> dict[str, Any] | None:
+            decisions = self.hub.ask_service(f"api/v1/servers?user={user}&server=").json()["decisions"]
+            return next((dict(each) for each in decisions if each["result"] == "stopped"), None)
+
+        try:
+            return wait_until(look, within, "the stop is written down", every=0.5)
+        except TimeoutError:
+            return {}
 
     def _go_on(self) -> None:
         while not self._over.wait(_EVERY):

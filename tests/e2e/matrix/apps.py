@@ -1,0 +1,62 @@
+"""How the rows of proxied apps are made."""
+
+from __future__ import annotations
+
+import http.client
+from urllib.parse import urlsplit
+
+from harness.processes import find_below
+from tests.e2e.matrix.scene import Scene
+from tests.e2e.matrix.stage import Maker
+
+TAKEN = "taken"
+"""The file in the user's folder into which the app writes a dot for each event that was taken."""
+
+
+def _again(scene: Scene, path: str) -> None:
+    """Send a request to the app, again and again, and have it looked at that the app runs."""
+
+    def ask() -> None:
+        answer = scene.browser.call("GET", path)
+        if answer.status != 200:
+            raise ConnectionError(f"{path}: {answer.status}")
+
+    scene.again(ask)
+    scene.premise("the app runs", lambda: find_below(scene.browser.server_pid, "app.py", within=2) > 0)
+
+
+def clicking(scene: Scene) -> None:
+    """Row 38."""
+    _again(scene, "app/page")
+
+
+def heartbeats(scene: Scene) -> None:
+    """Rows 39 and 39a."""
+    _again(scene, "app/heartbeat")
+
+
+def forgotten_stream(scene: Scene) -> None:
+    """Row 40: read the beginning of the stream, and leave."""
+    parts = urlsplit(f"{scene.browser.url}app/events")
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
+    connection.request("GET", parts.path, headers={"Authorization": f"token {scene.browser.token}"})
+    response = connection.getresponse()
+    assert response.status == 200, response.status
+    assert response.readline().startswith(b"data:")
+    connection.close()
+    taken = scene.folder / TAKEN
+    sizes = [0]
+
+    def grows() -> bool:
+        sizes.append(taken.stat().st_size)
+        return sizes[-1] > sizes[-2] + 5
+
+    scene.premise("the server still takes the events", grows)
+
+
+MAKERS: dict[str, Maker] = {
+    "38": clicking,
+    "39": heartbeats,
+    "39a": heartbeats,
+    "40": forgotten_stream,
+}
