@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
+
+import pytest
 
 from tests.e2e.matrix import apps, kernels, requests, terminals
+from tests.e2e.matrix.outcome import Outcome, PremiseError, WrongVerdictError
 from tests.e2e.matrix.page import PAGE, document, page, promised
 from tests.e2e.matrix.row import Fate, Right, Row
 from tests.e2e.matrix.rows import ROWS
@@ -58,3 +62,38 @@ def test_a_gap_and_a_row_not_run_are_never_shown_as_right() -> None:
     assert "| 1 | not seen |" in text
     assert "| 3 | C | idle | later |" in text
     assert "Of 3 rows 2 are run. Stock `last_activity` is right in 1 of them, hubcull in 1." in text
+
+
+BUSY = Row("1", "f", "A", Right.ACTIVE, Fate.STOPPED, "kernel", made="so")
+SEEN = Outcome("1", 25, 45, 45, None, "busy", "report", "kernel:1", "a cell")
+STOPPED = replace(SEEN, gone_after=27, reason="idle", decided_by="kernel:1")
+
+
+def test_only_what_is_right_for_the_right_reason_passes() -> None:
+    """Everything else is told apart: a wrong verdict, and a situation that was not there."""
+    SEEN.check(BUSY)
+    for wrong in (STOPPED, replace(SEEN, decided_by="terminal:1")):
+        with pytest.raises(WrongVerdictError):
+            wrong.check(BUSY)
+    for absent in (replace(SEEN, faults=("no cell",)), replace(SEEN, oldest_activity=24)):
+        with pytest.raises(PremiseError):
+            absent.check(BUSY)
+
+
+def test_an_idle_server_must_be_stopped_in_time_and_by_its_own_report() -> None:
+    """A stop before the timeout, or without a report, shows nothing good."""
+    idle = replace(BUSY, right=Right.IDLE, signal="")
+    STOPPED.check(idle)
+    for wrong in (SEEN, replace(STOPPED, gone_after=19), replace(STOPPED, basis="hub")):
+        with pytest.raises(WrongVerdictError):
+            wrong.check(idle)
+
+
+def test_a_gap_that_is_mended_or_changed_turns_its_test_red() -> None:
+    """The mark expects the wrong verdict and nothing else."""
+    gap = replace(BUSY, gap="not seen")
+    with pytest.raises(WrongVerdictError):
+        STOPPED.check(gap)
+    for other in (SEEN, replace(SEEN, decided_by="terminal:1")):
+        with pytest.raises(PremiseError):
+            other.check(gap)
