@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import psutil
 from jupyter_client.blocking.client import BlockingKernelClient
 
@@ -10,8 +12,10 @@ from harness.waiting import wait_until
 from tests.e2e.matrix.scene import Scene
 from tests.e2e.matrix.stage import Maker
 
-COMPUTE = "while True:\n    sum(range(300_000)); time.sleep(0.05)\n"
-"""Computes all the time, at a fraction of a core: the machine has others to run."""
+COMPUTE = "while True:\n    sum(range(1_000_000)); time.sleep(0.05)\n"
+"""Computes with breaks, at about a third of a core: the machine has others to run."""
+COMPUTING = 0.1
+"""Processor seconds per second that it uses at least, whatever else runs."""
 
 
 def _cell(scene: Scene, body: str) -> int:
@@ -26,13 +30,14 @@ def _cell(scene: Scene, body: str) -> int:
 def computes(scene: Scene, pid: int) -> None:
     """Have it looked at that the process uses a processor."""
     process = psutil.Process(pid)
-    used = [sum(process.cpu_times()[:2])]
+    looks = [(time.monotonic(), sum(process.cpu_times()[:2]))]
 
-    def more() -> bool:
-        used.append(sum(process.cpu_times()[:2]))
-        return used[-1] > used[-2] + 0.2
+    def share() -> bool:
+        looks.append((time.monotonic(), sum(process.cpu_times()[:2])))
+        (then, before), (now, used) = looks[-2:]
+        return used - before > COMPUTING * (now - then)
 
-    scene.premise("it computes", more)
+    scene.premise(f"it uses {COMPUTING:.0%} of a core", share)
 
 
 def _idle_kernels(scene: Scene, connections: int = 0) -> None:

@@ -15,8 +15,6 @@ NOTHING, APP, BROWSER = Need.NOTHING, Need.APP, Need.BROWSER
 
 LATER = "not built yet"
 IN_BROWSER = "not built yet: needs a real JupyterLab in a real browser"
-BACKGROUND = "what a kernel computes after its cell has ended is not looked at yet"
-ELSEWHERE = "a job that left its terminal is not looked at yet"
 QUICK_PINGS = {"args": ["--ServerApp.tornado_settings={'ws_ping_interval': 5000}"]}
 """Pings every 30 s are shorter than any real timeout; at 25 s they must be scaled, too."""
 
@@ -46,11 +44,11 @@ _KERNELS = (
     Row("14", "kernels", "A kernel's thread animates a widget", IDLE, KEPT,
         made="a thread that sends messages to an open tab, its cell ended", server=QUICK_PINGS),
     Row("15", "kernels", "A thread computes and prints after its cell has ended", ACTIVE, KEPT, "kernel",
-        made="a thread that does, its tab closed", gap=BACKGROUND),
+        made="a thread that does, its tab closed"),
     Row("16", "kernels", "A thread that a cell started computes silently after it", ACTIVE, STOPPED,
-        "kernel", made="a thread that computes, its cell ended, its tab closed", gap=BACKGROUND),
+        "kernel", made="a thread that computes, its cell ended, its tab closed"),
     Row("16a", "kernels", "A process that a cell started computes silently after it", ACTIVE, STOPPED,
-        "kernel", made="`subprocess.Popen`, its cell ended, its tab closed", gap=BACKGROUND),
+        "kernel", made="`subprocess.Popen`, its cell ended, its tab closed"),
     Row("17", "kernels", "`%%bash` or `!command` runs long", ACTIVE, STOPPED, "kernel",
         made="`%%bash` with a loop, its tab closed"),
     Row("18", "kernels", "`input()` waits for an answer", IDLE, KEPT, made="`input()` in an open tab",
@@ -84,10 +82,10 @@ _TERMINALS = (
         made="`less`, `python` and `bash` in a terminal each, their tabs closed"),
     Row("33", "terminals", "`job &` and `nohup job &`", ACTIVE, STOPPED, "terminal",
         made="`nohup python3 train.py &`, its tab closed"),
-    Row("34", "terminals", "A job under setsid", ACTIVE, STOPPED, "terminal",
-        made="`setsid -f python3 train.py`, its tab closed", gap=ELSEWHERE),
-    Row("34a", "terminals", "A job under tmux or screen", ACTIVE, STOPPED, "terminal",
-        made="`tmux new-session -d`, its tab closed", gap=ELSEWHERE),
+    Row("34", "terminals", "A job under setsid", ACTIVE, STOPPED, "detached",
+        made="`setsid -f python3 train.py`, its tab closed"),
+    Row("34a", "terminals", "A job under tmux or screen", ACTIVE, STOPPED, "pts",
+        made="`tmux new-session -d`, its tab closed"),
     Row("35", "terminals", "A terminal is resized and reconnected", IDLE, KEPT,
         made="both, again and again"),
     Row("36", "terminals", "nbconvert runs a notebook in a terminal", ACTIVE, STOPPED, "terminal",
