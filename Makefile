@@ -18,6 +18,7 @@ READY := $(VENV)/.ready
 LINT  := $(VENV)/.lint
 PROXY := build/proxy/.ready
 IDLE  := build/idle-culler/.ready
+APPS  := build/apps/.ready
 # The environment that HUB names: the newest Hub is in .venv, an older one has its own.
 HUB_READY = $(if $(filter 6,$(HUB)),$(READY),$(if $(filter 4 5,$(HUB)),build/hubs/$(HUB)/.ready,$(error HUB=$(HUB): choose 4, 5 or 6)))
 PAGE  := build/installed/.ready
@@ -70,7 +71,7 @@ e2e: $(READY) $(PROXY) $(PAGE) $(HUB_READY)
 	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e -n $(AT_ONCE) --dist loadgroup -m 'not app and not browser' $(ARGS)
 
 # Whatever failed, what was measured is written down.
-matrix: $(READY) $(PROXY) $(HUB_READY)
+matrix: $(READY) $(PROXY) $(APPS) $(HUB_READY)
 	@echo "== the matrix, on a real JupyterHub $(HUB)"
 	@rm -rf build/matrix; status=0; \
 	HUBCULL_HUB=$(HUB) HUBCULL_MATRIX=build/matrix $(BIN)/python -m pytest tests/e2e/matrix -n $(AT_ONCE) --dist loadfile $(ARGS) || status=1; \
@@ -163,6 +164,14 @@ $(PROXY): $(MADE)
 	@PATH="$(CURDIR)/$(BIN):$$PATH"; export PATH; \
 		npm install --no-fund --no-audit --no-update-notifier --loglevel=error --prefix build/proxy '$(CHP)' >/dev/null && \
 		ln -sf "$$(node -p process.execPath)" build/proxy/node
+	@touch $@
+
+# What only rows of the matrix need, in a folder of its own: other tests' servers do without. What it depends on,
+# jupyter_server has brought.
+$(APPS): $(READY)
+	@echo "-- jupyter-resource-usage into build/apps"
+	@rm -rf build/apps
+	@$(PIP) install -q --no-deps --target build/apps 'jupyter-resource-usage>=1.1'
 	@touch $@
 
 # The real jupyterhub-idle-culler, and its own tests, which only the source distribution has. What its tests

@@ -1,4 +1,4 @@
-"""How the rows of proxied apps are made."""
+"""How the rows of apps beside JupyterLab are made."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ def _again(scene: Scene, path: str) -> None:
 
     scene.again(ask)
     scene.premise("the app runs", lambda: find_below(scene.browser.server_pid, "app.py", within=2) > 0)
+
+
+def resource_usage(scene: Scene) -> None:
+    """Row 25: both of its bars poll, at about the rate they have."""
+    assert scene.browser.call("GET", "lab").ok
+
+    def poll() -> None:
+        answer = scene.browser.call("GET", "api/metrics/v1")
+        if not answer.ok or "rss" not in answer.json():
+            raise ConnectionError(f"api/metrics/v1: {answer.status}")
+
+    scene.again(poll)
 
 
 def clicking(scene: Scene) -> None:
@@ -55,6 +67,7 @@ def forgotten_stream(scene: Scene) -> None:
 
 
 MAKERS: dict[str, Maker] = {
+    "25": resource_usage,
     "38": clicking,
     "39": heartbeats,
     "39a": heartbeats,

@@ -18,6 +18,10 @@ IN_BROWSER = "not built yet: needs a real JupyterLab in a real browser"
 QUICK_PINGS = {"args": ["--ServerApp.tornado_settings={'ws_ping_interval': 5000}"]}
 """Pings every 30 s are shorter than any real timeout; at 25 s they must be scaled, too."""
 
+INSTALLED = Path(__file__).resolve().parents[3] / "build" / "apps"
+"""Where `make` installs the apps that only these rows need."""
+RESOURCE_USAGE = {"PYTHONPATH": str(INSTALLED), "JUPYTER_CONFIG_PATH": str(INSTALLED / "etc" / "jupyter")}
+
 
 def _proxied(**settings: object) -> dict[str, Any]:
     """Return the options of a server with our app behind jupyter-server-proxy."""
@@ -108,6 +112,9 @@ _REQUESTS = (
 
 
 _APPS = (
+    Row("25", "apps", "The status bar of jupyter-resource-usage polls", IDLE, KEPT, need=APP,
+        made="`GET api/metrics/v1` after a look at `lab`", option="`visible_tab_grace`, here 32 s",
+        server={"env": RESOURCE_USAGE}),
     Row("38", "apps", "Somebody clicks in a proxied app", ACTIVE, KEPT, "requests", need=APP,
         made="requests through jupyter-server-proxy", server=PROXIED),
     Row("39", "apps", "A proxied app is open and only sends heartbeats", IDLE, KEPT, need=APP,
@@ -136,7 +143,6 @@ _NOT_RUN = (
     _later(12, "tabs", "Somebody only reads and scrolls", IDLE, IN_BROWSER, need=BROWSER,
            option="`visible_tab_grace`"),
     _later(19, "kernels", "A cell is paused at a breakpoint", IDLE),
-    _later(25, "apps", "The status bar of jupyter-resource-usage polls", IDLE, need=APP),
     _later(37, "apps", "A job of jupyter-scheduler", ACTIVE, need=APP),
     _later(41, "apps", "A Dask or Bokeh dashboard is open", IDLE, need=APP),
     _later(42, "apps", "Somebody chose jupyter-keepalive", ACTIVE, need=APP),
