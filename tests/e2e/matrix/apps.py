@@ -51,7 +51,8 @@ def forgotten_stream(scene: Scene) -> None:
     """Row 40: read the beginning of the stream, and leave."""
     parts = urlsplit(f"{scene.browser.url}app/events")
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
-    connection.request("GET", parts.path, headers={"Authorization": f"token {scene.browser.token}"})
+    headers = {"Authorization": f"token {scene.browser.token}", "Accept": "text/event-stream"}
+    connection.request("GET", parts.path, headers=headers)
     response = connection.getresponse()
     assert response.status == 200, response.status
     assert response.readline().startswith(b"data:")

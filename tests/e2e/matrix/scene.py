@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.calls import call
-from harness.processes import command_line, environment, find_below, marked
+from harness.processes import below, command_line, environment, marked
 from harness.realhub import RealHub
 from harness.situations import Browser
 
@@ -84,16 +84,18 @@ class Scene:
         address = environment(self.browser.server_pid)["JUPYTERHUB_SERVICE_URL"]
         return dict(call("GET", f"{address}api/status", token=self.browser.token).json())
 
-    def shell(self) -> int:
-        """Return the process id of a terminal's shell; TimeoutError where there is none."""
-        return find_below(self.browser.server_pid, "bash", within=2)
+    @property
+    def python(self) -> str:
+        """The servers' Python; a login shell may find another."""
+        return str(self.hub.options.bin / "python")
 
-    def find_marked(self, fragment: str) -> int | None:
-        """Return the pid of a process of this Hub, wherever it went, by a part of its command line."""
-        for process in marked(self.hub.place.mark):
-            if command_line(process).endswith(fragment):
-                return process.pid
-        return None
+    def has_shell(self) -> bool:
+        """Whether a process of the server has a terminal."""
+        return any(process.terminal() for process in below(self.browser.server_pid))
+
+    def find_marked(self, command: str) -> int | None:
+        """Return the pid of a process of this Hub, wherever it went, by its command line."""
+        return next((p.pid for p in marked(self.hub.place.mark) if command_line(p) == command), None)
 
     def file(self, name: str, text: str) -> Path:
         """Write a file into the user's folder and return its path."""

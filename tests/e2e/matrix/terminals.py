@@ -28,8 +28,7 @@ def idle_prompt(scene: Scene) -> None:
     terminal = scene.browser.open_terminal()
     terminal.type("echo a-word | tr a-w A-W")
     wait_until(lambda: "A-WORD" in terminal.shown, 15, "the command has run")
-    scene.premise("the prompt waits", lambda: scene.status()["connections"] == 0)
-    scene.premise("its shell lives", lambda: alive(scene.shell()))
+    scene.premise("its shell lives", scene.has_shell)
     terminal.close()
 
 
@@ -60,29 +59,30 @@ def long_sleep(scene: Scene) -> None:
 def training(scene: Scene) -> None:
     """Row 31."""
     _train(scene)
-    computes(scene, _leave(scene, "python3 train.py > log", "train.py"))
+    computes(scene, _leave(scene, f"{scene.python} train.py > log", "train.py"))
 
 
 def left_open(scene: Scene) -> None:
     """Row 32: a pager, an editor, an interpreter and a shell within a shell, each in its own terminal."""
     scene.file("text", "a line\n" * 500)
     _leave(scene, "less text", "less text")
-    _leave(scene, "python3 -q -i -u", "-q -i -u")
+    _leave(scene, f"{scene.python} -q -i -u", "-q -i -u")
     _leave(scene, "bash --norc", "bash --norc")
 
 
 def jobs_behind_the_prompt(scene: Scene) -> None:
     """Row 33."""
     _train(scene)
-    computes(scene, _leave(scene, "nohup python3 train.py > log 2>&1 &", "train.py"))
+    computes(scene, _leave(scene, f"nohup {scene.python} train.py > log 2>&1 &", "train.py"))
 
 
-def _away(scene: Scene, line: str, fragment: str) -> None:
-    """Start a job that leaves the server's own processes, and close the tab."""
+def _away(scene: Scene, line: str) -> None:
+    """Start a job that leaves the server's own processes, and close the tab; `JOB` stands for its command."""
     _train(scene)
+    job = f"{scene.python} train.py {scene.user}"
     terminal = scene.browser.open_terminal()
-    terminal.type(line)
-    pid = wait_until(lambda: scene.find_marked(fragment), 15, f"{line!r} runs")
+    terminal.type(line.replace("JOB", job))
+    pid = wait_until(lambda: scene.find_marked(job), 15, f"{line!r} runs")
     terminal.close()
     scene.premise(f"{line!r} runs", lambda: alive(pid))
     computes(scene, pid)
@@ -90,12 +90,12 @@ def _away(scene: Scene, line: str, fragment: str) -> None:
 
 def in_its_own_session(scene: Scene) -> None:
     """Row 34."""
-    _away(scene, "setsid -f python3 train.py of-row-34 > log 2>&1", "train.py of-row-34")
+    _away(scene, "setsid -f JOB > log 2>&1")
 
 
 def in_tmux(scene: Scene) -> None:
     """Row 34a."""
-    _away(scene, "tmux -L row-34a new-session -d 'exec python3 train.py of-row-34a'", "train.py of-row-34a")
+    _away(scene, f"tmux -S {scene.folder}/tmux new-session -d 'exec JOB'")
 
 
 def resized_and_reconnected(scene: Scene) -> None:
@@ -112,7 +112,7 @@ def resized_and_reconnected(scene: Scene) -> None:
         terminal.close()
 
     scene.again(again)
-    scene.premise("its shell lives", lambda: alive(scene.shell()))
+    scene.premise("its shell lives", scene.has_shell)
 
 
 def notebook_converted(scene: Scene) -> None:
@@ -126,8 +126,7 @@ def notebook_converted(scene: Scene) -> None:
         "nbformat_minor": 5,
     }
     scene.file("long.ipynb", json.dumps(notebook))
-    jupyter = scene.hub.options.bin / "jupyter"  # a login shell has another PATH
-    line = f"{jupyter} nbconvert --to notebook --execute long.ipynb --output done"
+    line = f"{scene.python} -m nbconvert --to notebook --execute long.ipynb --output done"
     pid = _leave(scene, line, "nbconvert")
     kernel = find_below(pid, "ipykernel_launcher", within=45)
     scene.premise("its kernel runs", lambda: alive(kernel))
