@@ -12,8 +12,12 @@ from harness.waiting import wait_until
 from tests.e2e.matrix.scene import Scene
 from tests.e2e.matrix.stage import Maker
 
-COMPUTE = "while True:\n    sum(range(1_000_000)); time.sleep(0.05)\n"
-"""Computes with breaks, at about a third of a core: the machine has others to run."""
+COMPUTE = (
+    "while True:\n    end = time.process_time() + 0.05\n"
+    "    while time.process_time() < end:\n        sum(range(1000))\n"
+    "    time.sleep(0.15)\n"
+)
+"""Computes with breaks, at a quarter of a core at most: the machine has others to run."""
 COMPUTING = 0.1
 """Processor seconds per second that it uses at least, whatever else runs."""
 
@@ -124,7 +128,7 @@ def background_process(scene: Scene) -> None:
 
 def printing_thread(scene: Scene) -> None:
     """Row 15: it computes, too."""
-    work = COMPUTE.replace("time.sleep", "print('.', flush=True); time.sleep")
+    work = COMPUTE.replace("    time.sleep", "    print('.', flush=True); time.sleep")
     _thread(scene, f"def work():\n    {work.replace(chr(10), chr(10) + '    ')}\n")
 
 
@@ -197,7 +201,15 @@ def dead_kernel(scene: Scene) -> None:
 
 def without_websocket(scene: Scene) -> None:
     """Row 23."""
-    scene.browser.start_kernel()
+    pid = scene.browser.kernel_pid(scene.browser.start_kernel())
+    process = psutil.Process(pid)
+    used = [0.0]
+
+    def has_started() -> bool:
+        used.append(sum(process.cpu_times()[:2]))
+        return used[-1] > 0.2 and used[-1] - used[-2] < 0.02
+
+    wait_until(has_started, 60, "the kernel has started", every=1)
     _idle_kernels(scene)
 
 

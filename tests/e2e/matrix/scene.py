@@ -61,6 +61,10 @@ class Scene:
         """Whether the Hub says that the server is ready."""
         return self.hub.api.is_ready(self.user)
 
+    def is_gone(self) -> bool:
+        """Whether the Hub has no such server any more, not even one that is being stopped."""
+        return self.hub.api.server_model(self.user) is None
+
     def check(self, when: str) -> None:
         """Look at every premise and note those that do not hold."""
         for what, holds in self._premises:

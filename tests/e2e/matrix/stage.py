@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from harness.api import age
+from harness.realhub import RealHub
+from harness.waiting import wait_until
 from tests.e2e.conftest import MakeHub
 from tests.e2e.matrix.outcome import Outcome, WrongVerdictError
+from tests.e2e.matrix.pace import Pace
 from tests.e2e.matrix.row import Fate, Need, Right, Row
 from tests.e2e.matrix.rows import ROWS
 from tests.e2e.matrix.scene import Scene
@@ -22,13 +24,16 @@ from tests.e2e.matrix.watch import Seen, Watch
 
 TIMEOUT = 25.0
 WATCHED = 45.0
-"""Seconds from the last act for which a server is watched: an idle one is stopped well before."""
+"""Seconds from the last act for which a server that should be kept is watched."""
+PATIENCE = 90.0
+"""Seconds that one which should be stopped has until it is gone; a loaded machine is late with everything."""
 GRACE = 32.0
 """Seconds: `visible_tab_grace`, scaled as the timeout is."""
 BEFORE = 6.0
 """Seconds before the timeout at which the premises are looked at."""
-AT_ONCE = 3
-"""How many servers of a batch start and are acted in at once; other batches run beside it."""
+LOOKS = 3.0
+"""Seconds: the extension's `sample_interval`. What computes is told from six of these, which must be less
+than the timeout."""
 LIMIT = 400.0
 """Seconds for the first test of a batch, which plays it."""
 RESULTS = "HUBCULL_MATRIX"
@@ -56,6 +61,8 @@ def _marks(row: Row) -> list[pytest.MarkDecorator]:
 
 def play(make: MakeHub, makers: Mapping[str, Maker], request: pytest.FixtureRequest) -> dict[str, Outcome]:
     """Play the rows for which tests of this module were chosen, and always the idle server."""
+    own = request.getfixturevalue("tmp_path_factory").getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     rows = {IDLE.number: IDLE}
     for item in request.session.items:
         if isinstance(item, pytest.Function) and item.path == request.path:
@@ -63,11 +70,11 @@ def play(make: MakeHub, makers: Mapping[str, Maker], request: pytest.FixtureRequ
             assert isinstance(row, Row)
             rows[row.number] = row
     options = (f"--timeout={TIMEOUT:g}", "--cull-every=1", "--warm-up=15", f"--visible-tab-grace={GRACE:g}")
-    hub = make(*options)
-    gate = threading.Semaphore(AT_ONCE)
+    hub = make(*options, spawner_environment={"HUBCULL_SAMPLE_INTERVAL": f"{LOOKS:g}"})
+    pace = Pace(shared)
     with Watch(hub) as watch, ThreadPoolExecutor(len(rows)) as pool:
         playing = [
-            pool.submit(_play, watch, row, {**makers, IDLE.number: _leave_alone}[row.number], gate)
+            pool.submit(_play, watch, row, {**makers, IDLE.number: _leave_alone}[row.number], pace)
             for row in rows.values()
         ]
         outcomes = {outcome.number: outcome for outcome in (each.result() for each in playing)}
@@ -82,31 +89,44 @@ def _leave_alone(scene: Scene) -> None:
     scene.acted = time.monotonic() - age(model.get("started"))
 
 
-def _play(watch: Watch, row: Row, make: Maker, gate: threading.Semaphore) -> Outcome:
+def _play(watch: Watch, row: Row, make: Maker, pace: Pace) -> Outcome:
     """Start the row's server, make the situation, and watch what becomes of it."""
-    user = f"row-{row.number}"
-    with gate:
-        watch.hub.api.start_server(user, **row.server)
-        scene = Scene(watch.hub, user)
+    with pace.turn():
         try:
-            make(scene)
+            scene = _make(watch.hub, row, make)
         except Exception as error:  # the others go on
-            scene.close()
             return _outcome(row, Seen(), 0, {}, [f"the situation can not be made: {error!r}"])
     acted = scene.acted or time.monotonic()
-    seen = watch.begin(user)
+    seen = watch.begin(scene.user)
+    watched = WATCHED if row.expected is Fate.KEPT else PATIENCE
     try:
         _wait(seen, acted + TIMEOUT - BEFORE)
         scene.check("before the deadline")
-        _wait(seen, acted + WATCHED)
+        _wait(seen, acted + watched)
         if seen.gone is None:
             scene.check("at the end")
     finally:
         scene.close()
-    stop = {} if seen.gone is None else watch.decision(user)
+    stop = {} if seen.gone is None else watch.decision(scene.user)
     if seen.gone is not None and not stop:
         scene.faults.append("the server ended, and hubcull did not stop it")
     return _outcome(row, seen, acted, {**seen.verdict, **stop}, scene.faults)
+
+
+def _make(hub: RealHub, row: Row, make: Maker, tries: int = 2) -> Scene:
+    """Start the row's server and act in it; once more where that took so long that hubcull stopped it."""
+    user = f"row-{row.number}"
+    hub.api.start_server(user, **row.server)
+    scene = Scene(hub, user)
+    try:
+        make(scene)
+    except Exception:
+        scene.close()
+        if tries == 1 or scene.running():
+            raise
+        wait_until(scene.is_gone, 30, "the server has ended")
+        return _make(hub, row, make, tries - 1)
+    return scene
 
 
 def _wait(seen: Seen, until: float) -> None:
@@ -119,7 +139,7 @@ def _outcome(row: Row, seen: Seen, acted: float, said: Mapping[str, object], fau
         number=row.number,
         timeout=TIMEOUT,
         oldest_activity=round(seen.oldest_activity(acted), 1),
-        watched=WATCHED,
+        watched=WATCHED if row.expected is Fate.KEPT else PATIENCE,
         gone_after=None if seen.gone is None else round(seen.gone - acted, 1),
         reason=str(said.get("reason")),
         basis=str(said.get("basis")),
