@@ -166,12 +166,11 @@ $(PROXY): $(MADE)
 		ln -sf "$$(node -p process.execPath)" build/proxy/node
 	@touch $@
 
-# What only rows of the matrix need, in a folder of its own: other tests' servers do without. What it depends on,
-# jupyter_server has brought.
-$(APPS): $(READY)
-	@echo "-- jupyter-resource-usage into build/apps"
-	@rm -rf build/apps
-	@$(PIP) install -q --no-deps --target build/apps 'jupyter-resource-usage>=1.1'
+# What only rows of the matrix need, in an environment of its own: other tests' servers do without.
+$(APPS): $(MADE) pyproject.toml
+	@echo "-- JupyterLab with extensions and apps, and playwright, into build/apps (a minute or two)"
+	@$(BIN)/python -m venv --clear --without-pip build/apps
+	@$(PIP) --python build/apps/bin/python install -q -e '.[server-ext,hub]' --group matrix
 	@touch $@
 
 # The real jupyterhub-idle-culler, and its own tests, which only the source distribution has. What its tests

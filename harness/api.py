@@ -105,7 +105,8 @@ class HubAPI:
         """Start a server, wait until it is ready, and return the Hub's model of it.
 
         Options: ``extension=False`` runs it without hubcull's, ``args`` adds command line arguments,
-        ``env`` adds environment variables. They become the server's ``user_options``.
+        ``env`` adds environment variables, ``program`` is the singleuser of another environment. They
+        become the server's ``user_options``.
 
         Raises:
             HubError: when the start failed.

@@ -137,10 +137,11 @@ def is_free(port):
 
 
 def shape(spawner):
-    """Give this one server a port, and what its start asked for: user_options extension, args, env."""
+    """Give this one server a port, and what its start asked for by its user_options."""
     spawner.port = next(filter(is_free, PORTS))
     wish = spawner.user_options or {{}}
     args = [] if wish.get("extension", True) else [NO_EXTENSION]
+    spawner.cmd = [wish.get("program", {singleuser!r})]
     spawner.args = [*ARGS, *args, *wish.get("args", [])]
     spawner.environment = {{**ENVIRONMENT, **wish.get("env", {{}})}}
 

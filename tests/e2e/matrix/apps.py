@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from harness.processes import find_below
-from tests.e2e.matrix.scene import Scene
+from tests.e2e.matrix.scene import A_PERSON, Scene
 from tests.e2e.matrix.stage import Maker
 
 TAKEN = "taken"
 """The file in the user's folder into which the app writes a dot for each event that was taken."""
 
 
-def _again(scene: Scene, path: str) -> None:
+def _again(scene: Scene, path: str, every: float | Sequence[float] = 4) -> None:
     """Send a request to the app, again and again, and have it looked at that the app runs."""
 
     def ask() -> None:
@@ -21,7 +22,7 @@ def _again(scene: Scene, path: str) -> None:
         if answer.status != 200:
             raise ConnectionError(f"{path}: {answer.status}")
 
-    scene.again(ask)
+    scene.again(ask, every)
     scene.premise("the app runs", lambda: find_below(scene.browser.server_pid, "app.py", within=2) > 0)
 
 
@@ -39,12 +40,17 @@ def resource_usage(scene: Scene) -> None:
 
 def clicking(scene: Scene) -> None:
     """Row 38."""
-    _again(scene, "app/page")
+    _again(scene, "app/page", A_PERSON)
 
 
 def heartbeats(scene: Scene) -> None:
-    """Rows 39 and 39a."""
+    """Row 39."""
     _again(scene, "app/heartbeat")
+
+
+def uneven_heartbeats(scene: Scene) -> None:
+    """Row 39a."""
+    _again(scene, "app/heartbeat", A_PERSON)
 
 
 def forgotten_stream(scene: Scene) -> None:
@@ -71,6 +77,6 @@ MAKERS: dict[str, Maker] = {
     "25": resource_usage,
     "38": clicking,
     "39": heartbeats,
-    "39a": heartbeats,
+    "39a": uneven_heartbeats,
     "40": forgotten_stream,
 }

@@ -9,7 +9,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 
 from harness.processes import alive, below, command_line, find_below
 from harness.waiting import wait_until
-from tests.e2e.matrix.scene import Scene
+from tests.e2e.matrix.scene import A_PERSON, Scene
 from tests.e2e.matrix.stage import Maker
 
 COMPUTE = (
@@ -42,6 +42,18 @@ def computes(scene: Scene, pid: int) -> None:
         return used - before > COMPUTING * (now - then)
 
     scene.premise(f"it uses {COMPUTING:.0%} of a core", share)
+
+
+def rests(pid: int) -> None:
+    """Wait until a process has begun and computes no more."""
+    process = psutil.Process(pid)
+    used = [0.0]
+
+    def done() -> bool:
+        used.append(sum(process.cpu_times()[:2]))
+        return used[-1] > 0.2 and used[-1] - used[-2] < 0.02
+
+    wait_until(done, 60, f"process {pid} rests", every=1)
 
 
 def _idle_kernels(scene: Scene, connections: int = 0) -> None:
@@ -151,7 +163,7 @@ def animation(scene: Scene) -> None:
 def typing(scene: Scene) -> None:
     """Row 10: the front end asks for completions."""
     kernel = scene.browser.open_kernel()
-    scene.again(lambda: kernel.send("complete_request", {"code": "pri", "cursor_pos": 3}))
+    scene.again(lambda: kernel.send("complete_request", {"code": "pri", "cursor_pos": 3}), A_PERSON)
 
 
 def widget(scene: Scene) -> None:
@@ -165,7 +177,7 @@ def widget(scene: Scene) -> None:
     kernel = scene.browser.open_kernel()
     assert kernel.run(code)["status"] == "ok"
     kernel.send("comm_open", {"comm_id": "row-13", "target_name": "row-13", "data": {}})
-    scene.again(lambda: kernel.send("comm_msg", {"comm_id": "row-13", "data": {"value": 1}}))
+    scene.again(lambda: kernel.send("comm_msg", {"comm_id": "row-13", "data": {"value": 1}}), A_PERSON)
     scene.premise("the kernel hears it", lambda: heard.stat().st_size > 3)
 
 
@@ -202,14 +214,7 @@ def dead_kernel(scene: Scene) -> None:
 def without_websocket(scene: Scene) -> None:
     """Row 23."""
     pid = scene.browser.kernel_pid(scene.browser.start_kernel())
-    process = psutil.Process(pid)
-    used = [0.0]
-
-    def has_started() -> bool:
-        used.append(sum(process.cpu_times()[:2]))
-        return used[-1] > 0.2 and used[-1] - used[-2] < 0.02
-
-    wait_until(has_started, 60, "the kernel has started", every=1)
+    rests(pid)
     _idle_kernels(scene)
 
 

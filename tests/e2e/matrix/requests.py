@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import count
 
 from harness.sockets import Socket
-from tests.e2e.matrix.scene import Scene
+from tests.e2e.matrix.scene import A_PERSON, Scene
 from tests.e2e.matrix.stage import Maker
 
 _POLLS = (
@@ -36,12 +36,12 @@ def writing(scene: Scene) -> None:
         body = {"type": "file", "format": "text", "content": "a line\n" * next(lines)}
         _send(scene, [("PUT", "api/contents/notes.md", body)])
 
-    scene.again(save)
+    scene.again(save, A_PERSON)
 
 
 def reloading(scene: Scene) -> None:
     """Row 27."""
-    scene.again(lambda: _send(scene, [("GET", "lab", None)]))
+    scene.again(lambda: _send(scene, [("GET", "lab", None)]), A_PERSON)
 
 
 def down_and_up(scene: Scene) -> None:
@@ -50,7 +50,7 @@ def down_and_up(scene: Scene) -> None:
     content = base64.b64encode(b"y" * 1_000_000).decode()
     upload = {"type": "file", "format": "base64", "content": content}
     requests = [("GET", "files/big.bin", None), ("PUT", "api/contents/up.bin", upload)]
-    scene.again(lambda: _send(scene, requests))
+    scene.again(lambda: _send(scene, requests), A_PERSON)
 
 
 def monitoring(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -16,11 +17,25 @@ NOTHING, APP, BROWSER = Need.NOTHING, Need.APP, Need.BROWSER
 LATER = "not built yet"
 IN_BROWSER = "not built yet: needs a real JupyterLab in a real browser"
 QUICK_PINGS = {"args": ["--ServerApp.tornado_settings={'ws_ping_interval': 5000}"]}
-"""Pings every 30 s are shorter than any real timeout; at 25 s they must be scaled, too."""
+"""Pings every 30 s are shorter than any real timeout; at 35 s they must be scaled, too."""
 
-INSTALLED = Path(__file__).resolve().parents[3] / "build" / "apps"
-"""Where `make` installs the apps that only these rows need."""
-RESOURCE_USAGE = {"PYTHONPATH": str(INSTALLED), "JUPYTER_CONFIG_PATH": str(INSTALLED / "etc" / "jupyter")}
+APPS = Path(__file__).resolve().parents[3] / "build" / "apps" / "bin"
+"""The environment that `make` makes for rows that need more than JupyterLab."""
+_EXTENSIONS = (
+    "jupyter_keepalive",
+    "jupyter_resource_usage",
+    "jupyter_scheduler",
+    "jupyter_server_fileid",
+    "jupyter_server_ydoc",
+    "nbclassic",
+)
+
+
+def _with(*extensions: str, args: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the options of a server in that environment, with these of its extensions and no others."""
+    chosen = {name: name in extensions for name in _EXTENSIONS}
+    enabled = f"--ServerApp.jpserver_extensions={chosen!r}"
+    return {"program": str(APPS / "jupyterhub-singleuser"), "args": [enabled, *args]}
 
 
 def _proxied(**settings: object) -> dict[str, Any]:
@@ -29,6 +44,11 @@ def _proxied(**settings: object) -> dict[str, Any]:
     return {"args": [f"--ServerProxy.servers={{'app': { ({'command': command} | settings)!r}}}"]}
 
 
+PROGRAMS = Path(__file__).parent / "programs"
+POLLED = {
+    "args": ["--ServerApp.jpserver_extensions={'polled': True}"],
+    "env": {"PYTHONPATH": str(PROGRAMS)},
+}
 PROXIED = _proxied()
 PROXIED_EXCLUDED = _proxied(exclude_last_activity_patterns=[".*/heartbeat"])
 
@@ -56,7 +76,7 @@ _KERNELS = (
     Row("17", "kernels", "`%%bash` or `!command` runs long", ACTIVE, STOPPED, "kernel",
         made="`%%bash` with a loop, its tab closed"),
     Row("18", "kernels", "`input()` waits for an answer", IDLE, KEPT, made="`input()` in an open tab",
-        gap="a cell that waits for an answer counts as work", wrong_signal="kernel", server=QUICK_PINGS),
+        server=QUICK_PINGS),
     Row("20", "kernels", "A kernel crashed in mid-cell and was restarted", IDLE, STOPPED,
         made="the kernel killed during its cell, restarted by the server"),
     Row("21", "kernels", "Somebody restarts a kernel in mid-cell", ACTIVE, KEPT, "requests",
@@ -105,7 +125,7 @@ _REQUESTS = (
     Row("48", "requests", "Monitoring asks `/api/status` and `/metrics`", IDLE, KEPT,
         made="both, and `no_track_activity`, after a look at `lab`"),
     Row("4a", "tabs", "A visible JupyterLab tab, nobody in front of it", IDLE, KEPT,
-        made="what such a tab sends, without a browser", option="`visible_tab_grace`, here 32 s"),
+        made="what such a tab sends, without a browser", option="`visible_tab_grace`, here 45 s"),
     Row("5a", "tabs", "A hidden JupyterLab tab", IDLE, KEPT,
         made="websockets of a kernel and of events, without a browser", server=QUICK_PINGS),
 )  # fmt: skip
@@ -113,19 +133,56 @@ _REQUESTS = (
 
 _APPS = (
     Row("25", "apps", "The status bar of jupyter-resource-usage polls", IDLE, KEPT, need=APP,
-        made="`GET api/metrics/v1` after a look at `lab`", option="`visible_tab_grace`, here 32 s",
-        server={"env": RESOURCE_USAGE}),
-    Row("38", "apps", "Somebody clicks in a proxied app", ACTIVE, KEPT, "requests", need=APP,
+        made="`GET api/metrics/v1` after a look at `lab`", option="`visible_tab_grace`, here 45 s",
+        server=_with("jupyter_resource_usage")),
+    Row("38", "apps", "Somebody clicks in a proxied app", ACTIVE, KEPT, "app", need=APP,
         made="requests through jupyter-server-proxy", server=PROXIED),
     Row("39", "apps", "A proxied app is open and only sends heartbeats", IDLE, KEPT, need=APP,
-        made="requests to `app/heartbeat`, which is not excluded", server=PROXIED,
-        gap="nobody told which of its requests are heartbeats, and what is unknown protects",
-        wrong_signal="requests", option="`exclude_last_activity_patterns`: row 39a"),
-    Row("39a", "apps", "The same, where the server's settings exclude the heartbeats", IDLE, KEPT, need=APP,
-        made="the same, with `exclude_last_activity_patterns`", server=PROXIED_EXCLUDED),
+        made="requests to `app/heartbeat` at an even beat, which nothing excludes", server=PROXIED),
+    Row("39a", "apps", "The same without a beat, but excluded by the server's settings", IDLE, KEPT,
+        need=APP, made="such requests, with `exclude_last_activity_patterns`", server=PROXIED_EXCLUDED),
     Row("40", "apps", "A stream of events is proxied after the browser has left", IDLE, KEPT, need=APP,
-        made="its connection closed, the app goes on", server=PROXIED,
-        gap="the proxy's own word is taken, and it counts each event", wrong_signal="setting"),
+        made="its connection closed, the app goes on", server=PROXIED),
+)  # fmt: skip
+
+
+_REPORTED = (
+    Row("16b", "reported", "A pool of processes that has nothing to do", IDLE, STOPPED,
+        made="`multiprocessing.Pool` after its work, its tab closed"),
+    Row("19", "reported", "A cell is paused at a breakpoint", IDLE, KEPT,
+        made="`pdb.set_trace()` in an open tab", server=QUICK_PINGS),
+    Row("34b", "reported", "A prompt under tmux that waits", IDLE, STOPPED,
+        made="`tmux new-session -d bash`, its tab closed"),
+    Row("49", "reported", "A cell prints faster than anybody can read, and goes on", ACTIVE, STOPPED,
+        "kernel", made="20,000 messages, then silence, its tab closed"),
+    Row("51", "reported", "An extension's page polls that nobody knows (jupyterlab-launchpad#78)", IDLE, KEPT,
+        made="`GET polled/news` of an extension made for this, after a look at `lab`", server=POLLED,
+        need=APP),
+    Row("52", "reported", "Somebody's tabs ask a kernel how it is (jupyter_server#1360)", IDLE, KEPT,
+        made="`kernel_info`, `comm_info` and `debug` requests, again and again"),
+    Row("53", "reported", "A long cell has just ended, nobody has seen it (notebook#3896)", IDLE, STOPPED,
+        made="a silent cell of 45 s, its tab closed; the timeout counts from its end"),
+    Row("54", "reported", "A forgotten tab connects again and again (jupyterhub#3099)", IDLE, KEPT,
+        made="a kernel's websocket, opened and closed"),
+    Row("55", "reported", "A long download in a terminal (dandi-hub#279)", ACTIVE, STOPPED, "terminal",
+        made="`curl -s` of a file that comes slowly, its tab closed"),
+    Row("56", "reported", "A cell loops and sleeps over night (jupyterlab#16860)", ACTIVE, STOPPED, "kernel",
+        made="`while True: time.sleep(1)`, its tab closed"),
+    Row("57", "reported", "A terminal's tab stays open (jupyter_server_terminals#112)", IDLE, KEPT,
+        made="a prompt in an open tab", server=QUICK_PINGS),
+    Row("58", "reported", "Somebody watches whether the server will be stopped (coder#12012)", IDLE, STOPPED,
+        made="questions to hubcull by its user, again and again"),
+    Row("59", "reported", "A notebook starts a job in the background (jupyterlab#12869)", ACTIVE, STOPPED,
+        "detached", made="`os.system('nohup python train.py &')`, its cell ended, its tab closed"),
+    Row("60", "reported", "A job in a terminal is stopped with Ctrl-Z", IDLE, STOPPED,
+        made="`python train.py`, stopped, its tab closed"),
+    Row("61", "reported", "A kernel never gets started", IDLE, STOPPED,
+        made="a kernel whose program sleeps",
+        gap="a kernel that has never answered can not be read, and what can not be read protects"),
+    Row("62", "reported", "A slow copy without a terminal", ACTIVE, STOPPED, "detached",
+        made="`setsid -f` of a program that writes 0.5 MB/s, its tab closed"),
+    Row("63", "reported", "Training under screen is stopped (azure-sdk-for-python#28182)", ACTIVE, STOPPED,
+        "pts", made="`screen -dm python train.py`, its tab closed"),
 )  # fmt: skip
 
 
@@ -142,7 +199,6 @@ _NOT_RUN = (
     _later(11, "tabs", "A tab saves by itself, without an edit", IDLE, IN_BROWSER, need=BROWSER),
     _later(12, "tabs", "Somebody only reads and scrolls", IDLE, IN_BROWSER, need=BROWSER,
            option="`visible_tab_grace`"),
-    _later(19, "kernels", "A cell is paused at a breakpoint", IDLE),
     _later(37, "apps", "A job of jupyter-scheduler", ACTIVE, need=APP),
     _later(41, "apps", "A Dask or Bokeh dashboard is open", IDLE, need=APP),
     _later(42, "apps", "Somebody chose jupyter-keepalive", ACTIVE, need=APP),
@@ -150,7 +206,6 @@ _NOT_RUN = (
     _later(44, "apps", "A second user types in a shared document", ACTIVE, need=APP),
     _later(46, "apps", "An external kernel prints", ACTIVE, need=APP),
     _later(47, "apps", "A kernel on a gateway prints", ACTIVE, need=APP),
-    _later(49, "kernels", "A cell prints faster than anybody can read", ACTIVE),
     _later(50, "apps", "Somebody works over ssh or VS Code Remote", ACTIVE, need=APP),
 )  # fmt: skip
 
@@ -160,4 +215,6 @@ def _order(row: Row) -> tuple[int, str]:
     return int(digits), row.number[len(digits) :]
 
 
-ROWS: tuple[Row, ...] = tuple(sorted((*_KERNELS, *_TERMINALS, *_REQUESTS, *_APPS, *_NOT_RUN), key=_order))
+ROWS: tuple[Row, ...] = tuple(
+    sorted((*_KERNELS, *_TERMINALS, *_REQUESTS, *_APPS, *_REPORTED, *_NOT_RUN), key=_order)
+)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from harness.calls import call
 from harness.processes import below, command_line, environment, marked
 from harness.realhub import RealHub
 from harness.situations import Browser
+
+A_PERSON = (2.0, 5.5, 3.0, 8.0, 1.0, 6.5)
+"""Seconds between the acts of somebody who keeps no beat."""
 
 
 class Scene:
@@ -36,12 +41,20 @@ class Scene:
         """Have it looked at shortly before the deadline, and at the end if the server still runs."""
         self._premises.append((what, holds))
 
-    def again(self, act: Callable[[], object], every: float = 4) -> None:
-        """Do something now, and every so many seconds until the watch is over."""
+    def again(self, act: Callable[[], object], every: float | Sequence[float] = 4) -> None:
+        """Do something now, and every so many seconds until the watch is over; of several gaps, in turn.
+
+        The beat is kept however long the act takes, as a page's timer does.
+        """
+        gaps = cycle([every] if isinstance(every, float | int) else every)
+        due = time.monotonic()
         act()
 
         def go_on() -> None:
-            while not self._over.wait(every):
+            nonlocal due
+            due += next(gaps)
+            while not self._over.wait(max(0, due - time.monotonic())):
+                due += next(gaps)
                 try:
                     act()
                 except Exception as error:
