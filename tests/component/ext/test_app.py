@@ -111,6 +111,7 @@ async def test_server_reports_itself_with_its_own_token(
             "terminals",
             "requests",
             "apps",
+            "adapters",
             "collaboration",
             "background",
             "keepalive",

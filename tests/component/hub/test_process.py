@@ -201,7 +201,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
             with socket.socket() as s:
                 return s.connect_ex(("127.0.0.1", port)) == 0
 
-        assert wait_for(up)
+        assert wait_for(up, 30)
         parent.kill()
         parent.communicate()
         assert wait_for(lambda: not up()), child
