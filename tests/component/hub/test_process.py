@@ -185,6 +185,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
             "JUPYTERHUB_API_TOKEN": FakeHub().token,
             "JUPYTERHUB_API_URL": url,
             "JUPYTERHUB_SERVICE_NAME": "hubcull",
+            "JUPYTERHUB_SERVICE_PREFIX": "/services/hubcull/",
             "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{port}",
         }
         parent = subprocess.Popen(
@@ -201,7 +202,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
             with socket.socket() as s:
                 return s.connect_ex(("127.0.0.1", port)) == 0
 
-        assert wait_for(up, 30)
+        assert wait_for(up)
         parent.kill()
         parent.communicate()
         assert wait_for(lambda: not up()), child
