@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -62,6 +63,7 @@ def serve(args: list[str], env: Mapping[str, str]) -> int:
         logging.getLogger().setLevel(settings.log_level)
         for note in settings.notes:
             logging.getLogger(__name__).info("%s", note)
+        _leave_what_is_loaded_alone()
         asyncio.run(service.run(settings))
     except (dialect.ConfigError, DatabaseError, OSError) as error:
         return _can_not_run(str(error), args, env)
@@ -69,6 +71,17 @@ def serve(args: list[str], env: Mapping[str, str]) -> int:
         logging.getLogger(__name__).exception("the service failed")
         return _can_not_run(f"{type(error).__name__}: {error}", args, env)
     return 0
+
+
+def _leave_what_is_loaded_alone() -> None:
+    """Have Python look for cyclic garbage among what comes and goes, and not among its modules each time.
+
+    Little that a report makes outlives it, but enough for such looks to take a fifth of its time; nothing of
+    it is part of a cycle.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def _can_not_run(error: str, args: list[str], env: Mapping[str, str]) -> int:
