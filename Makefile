@@ -7,7 +7,7 @@ PYTHON ?= python3
 ARGS   ?=
 # The major version of the JupyterHub that e2e and demo run: 4, 5 or 6.
 HUB    ?= 6
-# How many e2e tests, or groups that share a Hub, run at once. They mostly wait; more than two for each core would not.
+# How many tests run at once where they have processes to wait for; more than two for each core would not only wait.
 AT_ONCE ?= 4
 
 VENV  := .venv
@@ -55,7 +55,7 @@ unit component contract: $(READY)
 	@$(BIN)/python -m pytest tests/$@ $(SIDE_BY_SIDE) $(ARGS)
 
 # They have kernels and processes to wait for, and the others would only wait for the workers.
-component: SIDE_BY_SIDE = -n 2 --dist loadfile
+component: SIDE_BY_SIDE = -n $(AT_ONCE) --dist loadfile
 
 # The quick ones do without a real Hub and without idle-culler's own tests, which start one.
 ON_A_REAL_HUB := $(patsubst %,tests/parity/test_%.py,real_hub own_tests replay)

@@ -45,8 +45,8 @@ class Probe:
     """Whether we are known to hear one process of a kernel; `step` now and then until we do.
 
     Times in monotonic seconds. ``proven`` says that we are; ``suspected_since`` that the shell has not
-    answered for so long that the kernel must be taken for busy; ``first_heard`` when the process's shell was
-    first known to be free: it had started by then.
+    answered for so long that the kernel must be taken for busy; ``first_heard`` when the process was
+    first heard to do what it was asked: it had started by then.
     """
 
     def __init__(self) -> None:
@@ -75,12 +75,12 @@ class Probe:
 
     def hears(self, message: KernelMessage, now: float) -> bool:
         """Tell whether this published message proves that we hear the kernel, and its shell is free."""
+        if self.first_heard is None and message.parent_id:
+            self.first_heard = now
         question = self._question
         if self.proven or question is None or message.parent_id != question.id or message.state != "idle":
             return False
         self.proven, self.suspected_since = True, None
-        if self.first_heard is None:
-            self.first_heard = now
         return True
 
     @property

@@ -83,8 +83,12 @@ class Room:
         self.requests.reconcile()
 
     async def page(self, binary: bool = False, kernel_id: str | None = None) -> tuple[str, Page]:
-        """Open a page at a new kernel, or at one that runs."""
+        """Open a page at a new kernel, or at one that runs, and of which we are known to hear all.
+
+        A cell of one that we do not hear yet is only suspected, and stays work.
+        """
         kernel_id = kernel_id or await self.watch.start_kernel()
+        await until(lambda: self.watch.doubt() is None)
         headers = {"Sec-WebSocket-Protocol": BINARY} if binary else {}
         socket = await self._ws_fetch("api", "kernels", kernel_id, "channels", headers=headers)
         assert socket.selected_subprotocol == (BINARY if binary else None)
