@@ -15,7 +15,10 @@ from harness.processes import marked
 from harness.realhub import RealHub
 
 MakeHub = Callable[..., RealHub]
-"""`make_hub("--timeout=10", service=Service.NONE, …)`: hubcull's options, then fields of `HubOptions`."""
+"""`make_hub("--timeout=10", service=Service.NONE, …)`: hubcull's options, then fields of `HubOptions`.
+
+Servers do without JupyterLab where ``lab=True`` is not among them.
+"""
 
 _HERE = Path(__file__).parent
 _LIMIT = 240.0
@@ -62,7 +65,9 @@ def _hubs(factory: pytest.TempPathFactory) -> Iterator[MakeHub]:
     made: list[RealHub] = []
 
     def make(*service_options: str, **fields: Any) -> RealHub:
-        hub = RealHub(HubOptions(service_options=service_options, **fields), factory.mktemp("hub"))
+        hub = RealHub(
+            HubOptions(service_options=service_options, **{"lab": False, **fields}), factory.mktemp("hub")
+        )
         made.append(hub)
         hub.start()
         _running.append(hub)

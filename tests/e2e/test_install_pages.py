@@ -1,7 +1,8 @@
 """The page for one machine on a real Hub: its wheel, its blocks, its commands, in the order of the page.
 
 Only ports and times are those of a test. Hub and servers run from `build/installed`, where `make` has
-followed the page; of hubcull there is nothing but the wheel's files. It is the newest Hub, whatever `HUB`.
+followed the page; of hubcull there is nothing but the wheel's files. It is the newest Hub, whatever `HUB`,
+so it is run with that one only.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.environments import NEWEST, chosen_hub
 from harness.hubconfig import Service
 from harness.installed import PAGE, in_environment
 from harness.pages import ROOT, block
@@ -20,6 +22,7 @@ from harness.situations import Browser
 from harness.waiting import wait_until
 from tests.e2e.conftest import MakeHub
 
+pytestmark = pytest.mark.skipif(chosen_hub() != NEWEST, reason="always the newest Hub: run with that one")
 INSTALLED = ROOT / "build" / "installed"
 TIMEOUT = 8.0
 WITHIN = 40.0

@@ -111,7 +111,7 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(make_module_hub: MakeHub) -> Iterator[Stage]:
     """Play the whole scene once; the tests look at what became of each server."""
-    hub = make_module_hub(f"--timeout={TIMEOUT:g}", "--cull-every=1", "--warm-up=15")
+    hub = make_module_hub(f"--timeout={TIMEOUT:g}", "--cull-every=1", "--warm-up=15", lab=True)
     with Watcher(hub) as lives:
         stage = Stage(hub, lives)
         acts: dict[str, Callable[[str], None] | None] = {

@@ -66,7 +66,7 @@ async def _page_token(hub: RealHub, user: str) -> str:
 @pytest.fixture(scope="module")
 def hub(make_module_hub: MakeHub) -> RealHub:
     """One Hub for all tests of this module."""
-    return make_module_hub(f"--timeout={TIMEOUT:g}", "--cull-every=1", "--warm-up=10")
+    return make_module_hub(f"--timeout={TIMEOUT:g}", "--cull-every=1", "--warm-up=10", lab=True)
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def play(make: MakeHub, makers: Mapping[str, Maker], request: pytest.FixtureRequ
             assert isinstance(row, Row)
             rows[row.number] = row
     options = (f"--timeout={TIMEOUT:g}", "--cull-every=1", "--warm-up=15", f"--visible-tab-grace={GRACE:g}")
-    hub = make(*options, spawner_environment={"HUBCULL_SAMPLE_INTERVAL": f"{LOOKS:g}"})
+    hub = make(*options, lab=True, spawner_environment={"HUBCULL_SAMPLE_INTERVAL": f"{LOOKS:g}"})
     pace = Pace(shared)
     with Watch(hub) as watch, ThreadPoolExecutor(len(rows)) as pool:
         playing = [
