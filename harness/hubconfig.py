@@ -154,7 +154,8 @@ def shape(spawner):
     wish = spawner.user_options or {{}}
     unloaded = UNLOADED if wish.get("extension", True) else {{**UNLOADED, "hubcull_server_ext": False}}
     args = [f"--ServerApp.jpserver_extensions={{unloaded}}"] if unloaded else []
-    spawner.cmd = [wish.get("program", {singleuser!r})]
+    if "program" in wish:
+        spawner.cmd = [wish["program"]]
     spawner.args = [*ARGS, *args, *wish.get("args", [])]
     spawner.environment = {{**ENVIRONMENT, **wish.get("env", {{}})}}
 
