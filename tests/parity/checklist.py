@@ -32,6 +32,7 @@ OPTIONS = {
     "1a.config": "`--config`, `idle_culler_config.py`: `c.IdleCuller` in it; the command line wins",
     "1a.generate_config": "`--generate-config`: prints a config file, and exit code 0",
     "1a.class": "`--IdleCuller.timeout=60`: an option with its class",
+    "1a.log_level": "`--Application.log_level=DEBUG`: more in the log; `--log-level`: an error",
     "1a.ssl_enabled": "`ssl_enabled`, `internal_certs_location`: TLS with the Hub's internal certificates",
     "1a.url": "`url`: the Hub's REST API, otherwise `JUPYTERHUB_API_URL`",
     "1a.token": "`JUPYTERHUB_API_TOKEN` is the token; a service that somebody else starts runs with it, too",
@@ -49,8 +50,9 @@ COMMAND_LINE = {
     "1b.broken_file": "a config file that can not be run: an error in the log, and the defaults hold",
     "1b.missing_file": "a config file that is not there: ignored",
     "1b.logging": "`--logging=debug`: a warning, and nothing else",
-    "1b.help": "`--help`: the options, and exit code 0",
+    "1b.help": "`--help`, `--help-all`: the options, and exit code 0",
     "1b.version": "`--version`: 0.0",
+    "1b.python": "`cull_idle(url, api_token, inactive_limit, logger, ...)`: one cycle, to be imported",
 }
 
 CYCLE = {
@@ -157,4 +159,5 @@ DIFFERENCES = {
     "L11": "what the Hub says after a stop counts: the stopped server's user was active just then",
     "L12": "what can be known without a listing is not listed",
     "L13": "every call to the outside has a time limit, one of the operator's hook included",
+    "L14": "one cycle by itself knows no reports and no second look: programs ask the running service",
 }

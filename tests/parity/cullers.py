@@ -128,8 +128,9 @@ class Scene:
     """One state, and how both cullers are run at it.
 
     ``users`` makes the state, to which `LAST` is added; ``hub`` are fields of `ReplayHub`. ``options`` are
-    for both, ``theirs`` and ``ours`` for one; ``every`` (s) is the period, long enough for one cycle, None
-    for the default. ``files`` are written to the working directory of both before the start. ``managed``
+    for both, ``theirs`` and ``ours`` for one, ``level`` is the log's; ``every`` (s) is the period, long
+    enough for one cycle, None for the default. ``files`` are written to the working directory of both before
+    the start. ``managed``
     gives hubcull the environment of a service without ``url``. After ``until_...``, or ``patience`` seconds,
     each is ended by the signal ``ends_by``.
     """
@@ -137,6 +138,7 @@ class Scene:
     users: Callable[[], Sequence[Model]] = tuple
     options: tuple[str, ...] = ()
     every: int | None = 3000
+    level: tuple[str, ...] = ("--Application.log_level=DEBUG",)
     theirs: tuple[str, ...] = ()
     ours: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
@@ -163,7 +165,7 @@ def theirs(scene: Scene, hub: ReplayHub, url: str, folder: Path) -> Process:
     python = IDLE_CULLER / "bin" / "python"
     if not python.exists():
         raise FileNotFoundError(f"{python}: `make parity` makes the environment of idle-culler")
-    command = [str(python), "-m", "jupyterhub_idle_culler", "--Application.log_level=DEBUG"]
+    command = [str(python), "-m", "jupyterhub_idle_culler", *scene.level]
     options = (*_period(scene), *scene.options, *scene.theirs)
     env = {"JUPYTERHUB_API_URL": url, **_environment(scene, folder)}
     return _spawn("theirs", [*command, *options], env, hub, folder, scene.files)
@@ -171,7 +173,7 @@ def theirs(scene: Scene, hub: ReplayHub, url: str, folder: Path) -> Process:
 
 def ours(scene: Scene, hub: ReplayHub, url: str, folder: Path) -> Process:
     """Start hubcull, without its warm-up (L1)."""
-    command = [sys.executable, "-m", "hubcull_hub", "--log-level=DEBUG", "--warm-up=0"]
+    command = [sys.executable, "-m", "hubcull_hub", *scene.level, "--warm-up=0"]
     env = {"JUPYTERHUB_API_URL": url, **_environment(scene, folder)}
     if scene.managed:
         env |= {

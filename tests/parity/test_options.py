@@ -236,10 +236,16 @@ def helping() -> Scene:
     return Scene(options=("--help",), until_theirs=ended, until_ours=ended)
 
 
+def helping_with_all() -> Scene:
+    """Ask for all help that there is."""
+    return Scene(options=("--help-all",), until_theirs=ended, until_ours=ended)
+
+
 @pytest.mark.parity("1b.help")
-def test_help_is_printed() -> None:
+@pytest.mark.parametrize("scene", [helping, helping_with_all])
+def test_help_is_printed(scene: Callable[[], Scene]) -> None:
     """And nothing else is done."""
-    pair = side_by_side(helping)
+    pair = side_by_side(scene)
     assert [(run.code, run.hub.requests) for run in pair] == [(0, []), (0, [])]
     assert all("--timeout" in run.log for run in pair)
 
@@ -257,6 +263,27 @@ def test_the_version_is_told() -> None:
         )
     ]
     assert said == ["0.0", __version__]
+
+
+def import_it(python: str, module: str) -> subprocess.CompletedProcess[str]:
+    """Import `cull_idle` from a culler's package, and print the names of its arguments."""
+    program = (
+        f"import inspect; from {module} import cull_idle; print(*inspect.signature(cull_idle).parameters)"
+    )
+    command = [python, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+
+@pytest.mark.parity(
+    "1b.python", differs="L14", reason="not there; a program asks `/api/v1`, and what it decides is a hook"
+)
+def test_there_is_no_cycle_to_import() -> None:
+    """What hangs on theirs fails at once with ours, at its import, and stops nothing by other rules."""
+    theirs = import_it(str(IDLE_CULLER / "bin" / "python"), "jupyterhub_idle_culler")
+    assert theirs.stdout.split()[:4] == ["url", "api_token", "inactive_limit", "logger"]
+    ours = import_it(sys.executable, "hubcull_hub")
+    assert ours.returncode == 1
+    assert "cannot import name 'cull_idle' from 'hubcull_hub'" in ours.stderr
 
 
 def half_of_the_timeout() -> Scene:
@@ -381,6 +408,42 @@ def test_the_level_of_the_log_as_1_x_had_it() -> None:
     assert pair.same(LAST) == [stop(LAST)]
     assert "Unrecognized alias: 'logging'" in pair.theirs.log
     assert "unknown option" not in pair.ours.log
+
+
+def quietly() -> Scene:
+    """Have errors only in the log."""
+    return Scene(
+        options=("--timeout=3600",),
+        level=("--Application.log_level=ERROR",),
+        until_theirs=stopped_the_last,
+        until_ours=stopped_the_last,
+    )
+
+
+def stopped_the_last(process: Process) -> bool:
+    """Tell whether the last user's server was stopped, by the Hub, for the log may be silent."""
+    return stop(LAST) in process.hub.answered
+
+
+@pytest.mark.parity("1a.log_level")
+def test_the_level_of_the_log() -> None:
+    """Neither says what it does, and does the same."""
+    pair = side_by_side(quietly)
+    assert pair.same(LAST) == [stop(LAST)]
+    assert [run.log for run in pair] == ["", ""]
+
+
+def logging_by_alias() -> Scene:
+    """Set the log's level by the name that traitlets' applications have for it."""
+    return Scene(options=("--timeout=3600",), level=("--log-level=DEBUG",), until_theirs=ended)
+
+
+@pytest.mark.parity("1a.log_level", differs="L10", reason="`--log-level` is understood, too")
+def test_the_level_of_the_log_by_its_short_name() -> None:
+    """2.0 lost it where it gave its options names of their own."""
+    pair = side_by_side(logging_by_alias)
+    assert (pair.theirs.code, pair.theirs.hub.requests) == (2, [])
+    assert pair.ours.deletes == [stop(LAST)]
 
 
 def no_limit() -> Scene:
