@@ -7,6 +7,7 @@ the Hub inherits the mark, so nothing can be overlooked and nothing else can be 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 
 import psutil
@@ -23,6 +24,11 @@ def alive(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def lasted(pid: int) -> float:
+    """Return for how long the process has existed (s); psutil.NoSuchProcess where it is gone."""
+    return max(0.0, time.time() - float(psutil.Process(pid).create_time()))
 
 
 def environment(pid: int) -> dict[str, str]:

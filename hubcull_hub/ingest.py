@@ -243,6 +243,7 @@ class Ingest:
             faults,
             carried,
             validated,
+            _start_took(report.uptime, started, now) if previous is None else previous.start_took,
         )
 
     def _decide(self, server: ServerState, now: Instant) -> Verdict:
@@ -264,6 +265,11 @@ def _key_of(entry: Entry) -> ServerKey:
     proof = entry.proof_or_rejection
     assert not isinstance(proof, Rejection)  # noqa: S101 - `_look` has refused those
     return proof.key
+
+
+def _start_took(uptime: float, started: datetime, now: Instant) -> float:
+    """Return how long a start took (s), by the first report, made ``uptime`` seconds after its end."""
+    return max(0.0, (now.utc - started).total_seconds() - uptime)
 
 
 def _suspicious(previous: Received, report: Report) -> bool:

@@ -151,6 +151,8 @@ class Received(NamedTuple):
     ``interval`` is the one last asked for (s), ``heard`` the listening clock at receipt (s).
     ``validated``: the token was checked with the Hub for this very report.
     ``carried`` is what earlier runs of the same incarnation's process had shown, aged to this receipt.
+    ``start_took`` is how long the server's start took (s), from the Hub's ``started`` until its first process
+    of which we know was up: the Hub sets ``started`` when it begins to start a server.
     """
 
     started: datetime
@@ -165,6 +167,7 @@ class Received(NamedTuple):
     faults: tuple[SourceFault, ...] = ()
     carried: tuple[Signal, ...] = ()
     validated: bool = False
+    start_took: float = 0.0
 
 
 class Reason(str, Enum):

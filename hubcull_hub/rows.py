@@ -55,12 +55,14 @@ def evidence_row(item: tuple[ServerKey, Received]) -> dict[str, Any]:
         raise ValueError(f"{str(key)!r}: its name or sequence number can not be stored")
     if received.started.tzinfo is None or received.utc.tzinfo is None:
         raise ValueError(f"{key}: a time without a zone")
-    if not all(map(math.isfinite, (received.uptime, received.interval, received.heard))):
+    durations = received.uptime, received.interval, received.heard, received.start_took
+    if not all(map(math.isfinite, durations)):
         raise ValueError(f"{key}: a duration that is not finite")
     body = {
         "signals": [_signal_to_json(signal) for signal in received.signals],
         "faults": [_json(asdict(fault)) for fault in received.faults],
         "carried": [_signal_to_json(signal) for signal in received.carried],
+        "start_took": received.start_took,
     }
     return {
         "user": key.user,
@@ -94,6 +96,7 @@ def read_evidence(row: sa.RowMapping) -> tuple[ServerKey, Received]:
         signals=tuple(map(_signal_from_json, body["signals"])),
         faults=tuple(SourceFault(f["name"], float(f["failed_for"]), f["detail"]) for f in body["faults"]),
         carried=tuple(map(_signal_from_json, body["carried"])),
+        start_took=float(body.get("start_took", 0.0)),  # not known of what an earlier version stored
     )
     return key, received
 

@@ -40,9 +40,9 @@ class Standing(NamedTuple):
 def standing(report: Received, policy: Policy) -> Standing:
     """Return what the facts of a report protect, until when, and which of them does.
 
-    The start of the server is a fact too: whoever has just started one has not left it.
+    The end of the server's start is a fact too: whoever has waited for one, however long, has not left it.
     """
-    idle = age = (report.utc - report.started).total_seconds()
+    idle = age = (report.utc - report.started).total_seconds() - report.start_took
     ends, last = policy.timeout - idle, None
     tab: Signal | None = None
     for signal in report.signals + report.carried if report.carried else report.signals:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from harness.api import age
-from harness.processes import alive
+from harness.processes import alive, lasted
 from harness.realhub import RealHub
 from harness.situations import Browser
 from harness.waiting import wait_until
@@ -20,10 +20,15 @@ from harness.waiting import wait_until
 
 @dataclass
 class Life:
-    """One server's life. Moments are monotonic seconds; `activity` are ages of the Hub's last_activity."""
+    """One server's life. Moments are monotonic seconds; `activity` are ages of the Hub's last_activity.
+
+    ``acted`` is when the user's last act was over, ``unsure`` by how much it may have been earlier (s): the
+    extension counts from its own start, some time between the process's and the Hub's word that it is ready.
+    """
 
     pid: int
     acted: float
+    unsure: float = 0.0
     gone: float | None = None
     activity: list[float] = field(default_factory=list)
 
@@ -40,7 +45,8 @@ class Life:
 
     def was_stopped(self, timeout: float, within: float) -> None:
         """Assert that it was stopped after the timeout and within a bound (s), process and all."""
-        assert timeout - 1 <= self.gone_after <= timeout + within, f"gone after {self.gone_after:.1f} s"
+        earliest = timeout - self.unsure - 1
+        assert earliest <= self.gone_after <= timeout + within, f"gone after {self.gone_after:.1f} s"
         assert not alive(self.pid)
 
     def was_kept(self, timeout: float) -> None:
@@ -78,18 +84,18 @@ class Watcher:
     def begin(self, key: str, act: Callable[[], object] | None = None, **options: Any) -> None:
         """Start a server, let its user act, and watch it from then on; the start is an act, too.
 
-        Its beginning is, for the extension. Without it only the Hub's last_activity is known, which the
-        end of the start sets, too.
+        Its end is. Without the extension only the Hub's last_activity is known, which that end sets, too.
         """
         user, _, name = key.partition("/")
         model = self.hub.api.start_server(user, name, **options)
         pid = self.hub.api.server_pid(user, name)
-        known = age(None) if options.get("extension", True) else age(model["last_activity"])
-        acted = time.monotonic() - min(age(model["started"]), known)
+        life = Life(pid, time.monotonic(), lasted(pid))
+        if not options.get("extension", True):
+            life = Life(pid, time.monotonic() - age(model["last_activity"]))
         if act is not None:
             act()
-            acted = time.monotonic()
-        self.lives[key] = Life(pid, acted)
+            life = Life(pid, time.monotonic())
+        self.lives[key] = life
 
     def begin_all(self, scenes: Iterable[tuple[str, Callable[[], object] | None, dict[str, Any]]]) -> None:
         """Begin several servers, three at a time: two cores start no more at once."""

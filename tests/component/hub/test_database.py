@@ -55,6 +55,7 @@ REPORT = Received(
     faults=(SourceFault("terminals", 4.5, "no such thing: é"),),
     carried=SIGNALS[:1],
     validated=True,
+    start_took=7.25,
 )
 VERDICT = Verdict(
     key=ALICE,

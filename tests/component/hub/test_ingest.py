@@ -310,6 +310,34 @@ def test_a_process_that_began_anew_throws_nothing_away() -> None:
     run(scenario)
 
 
+def test_whoever_waited_long_for_a_start_has_not_left() -> None:
+    """The Hub's `started` is its beginning; the timeout counts from its end, a restarted process aside.
+
+    Beside it a server that was up at once, as old and as idle, is due.
+    """
+
+    async def scenario() -> None:
+        async with world() as w:
+            slow, quick = w.add("alice", started_ago=1), w.add("bob", started_ago=1)
+            w.later(900)
+            idle = pressed(30_000)
+            async with w.web() as client:
+                _, reply = await post(client, slow, w.body("alice/", idle, uptime=5.0))
+                assert (reply["state"], reply["reason"]) == ("keep", "started")
+                assert reply["deadline_in"] == pytest.approx(595, abs=1)
+                _, reply = await post(client, quick, w.body("bob/", idle, uptime=899.0))
+                assert (reply["state"], reply["reason"]) == ("cull", "idle")
+                w.later(500)
+                fresh = w.body("alice/", idle, boot_id="second", uptime=1.0)
+                _, reply = await post(client, slow, fresh)
+                assert reply["deadline_in"] == pytest.approx(95, abs=1)
+                w.later(150)
+                _, reply = await post(client, slow, w.body("alice/", idle, boot_id="second", uptime=151.0))
+                assert (reply["state"], reply["reason"]) == ("cull", "idle")
+
+    run(scenario)
+
+
 def test_a_report_that_was_overtaken_does_not_replace_a_newer_one() -> None:
     """Repetition and disorder do no harm."""
 

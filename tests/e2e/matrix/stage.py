@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.api import age
+from harness.processes import lasted
 from harness.realhub import RealHub
 from harness.waiting import wait_until
 from tests.e2e.conftest import MakeHub
@@ -84,9 +84,8 @@ def play(make: MakeHub, makers: Mapping[str, Maker], request: pytest.FixtureRequ
 
 
 def _leave_alone(scene: Scene) -> None:
-    """Do nothing: the start of the server was the last act."""
-    model = scene.hub.api.server_model(scene.user) or {}
-    scene.acted = time.monotonic() - age(model.get("started"))
+    """Do nothing: the start of the server was the last act, and its end is what counts."""
+    scene.acted = time.monotonic() - lasted(scene.hub.api.server_pid(scene.user))
 
 
 def _play(watch: Watch, row: Row, make: Maker, pace: Pace) -> Outcome:
