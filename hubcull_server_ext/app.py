@@ -20,6 +20,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from hubcull_server_ext import __version__, clock, wire
+from hubcull_server_ext.brevity import brief
 from hubcull_server_ext.config import HubcullSettings
 from hubcull_server_ext.reporter import HttpAnswer, Reporter, Tools, wait_for_event
 from hubcull_server_ext.signals.app_traffic import HEARTBEATS
@@ -102,7 +103,7 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
             # A report is only as good as the newest look; the service may stop a server upon it.
             await self._each("hurry")
             await self._sample()
-            return build_report(boot, sequence, self._collector, clock.monotonic())
+            return brief(build_report(boot, sequence, self._collector, clock.monotonic()))
 
         async def send(body: bytes) -> HttpAnswer:
             return await self._post(f"{url}{wire.REPORTS_PATH}", token, body)

@@ -112,7 +112,7 @@ class Reporter:
             report = await self._tools.build(self._sequence)
             self._sequence += 1
             self._sent_at = self._tools.now()
-            answer = await self._tools.send(json.dumps(wire.to_json(report), separators=(",", ":")).encode())
+            answer = await self._tools.send(wire.to_bytes(report))
         except Exception as error:
             return self._retry(f"no answer ({type(error).__name__})")
         return self._digest(answer)

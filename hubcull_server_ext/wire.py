@@ -8,6 +8,7 @@ the sender's monotonic clock, so that two machines' clocks never have to agree.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -76,6 +77,7 @@ class Kind:
     DECLARED = "declared"  # by its clock: what another package says by our interface, or a person wished
     SERVER_CULLER = "server_culler"  # none: a culler that the server has itself, and its timeout (s)
     FOREIGN = "foreign"  # presence: what another extension or an unknown handler claims
+    OTHERS = "others"  # none: how many more there are than a report has room for; none of them can decide
 
 
 class InvalidMessageError(ValueError):
@@ -199,6 +201,19 @@ def to_json(message: Report | Reply | Refusal) -> dict[str, Any]:
     plain = _plain(message)
     assert isinstance(plain, dict)  # noqa: S101 - a dataclass becomes a dict
     return plain
+
+
+def to_bytes(message: Report | Signal) -> bytes:
+    """Return the message as it travels: without spaces, and without what every reader takes for granted.
+
+    That is the strength of a strong signal; each version of `report_from_json` reads it so.
+    """
+    plain = _plain(message)
+    assert isinstance(plain, dict)  # noqa: S101 - a dataclass becomes a dict
+    for signal in plain.get("signals", (plain,)):
+        if signal.get("strength") == Strength.STRONG.value:
+            del signal["strength"]
+    return json.dumps(plain, separators=(",", ":")).encode()
 
 
 class _UnexpectedError(Exception):

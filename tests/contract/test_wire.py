@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from hubcull_hub import reading
 from hubcull_server_ext import wire
 
 HERE = Path(__file__).parent
@@ -45,6 +47,17 @@ def test_questions_widgets_readers_and_browsers_read_and_write_the_same() -> Non
 def test_declared_work_and_other_cullers_read_and_write_the_same() -> None:
     """Added before the first release."""
     assert wire.to_json(wire.report_from_json(golden("declared"))) == golden("declared")
+
+
+@pytest.mark.parametrize("name", ["busy", "background", "apps", "questions", "declared", "from_the_future"])
+def test_what_travels_reads_the_same(name: str) -> None:
+    """Without the strength of what is strong, which the fast reading and the close one take for granted."""
+    report = wire.report_from_json(golden(name))
+    raw = wire.to_bytes(report)
+    assert b'"strength":"strong"' not in raw
+    assert wire.report_from_json(json.loads(raw)) == report
+    fast = msgspec.json.decode(raw, type=reading.Report)
+    assert [signal.strength for signal in fast.signals] == [signal.strength for signal in report.signals]
 
 
 def test_what_a_newer_extension_adds_does_no_harm() -> None:
