@@ -32,12 +32,14 @@ _MAX_FDS = 4096
 _ESTABLISHED = b"01"
 _LONGEST_ENVIRONMENT = 1 << 20
 _LONGEST_IO = 4096
+_LONGEST_CALL = 4096
+_LONGEST_COMMAND = 1 << 20
 _DEV_TTY = os.makedev(5, 0)
 """``/dev/tty``, the name by which any process may open its own terminal."""
 
 
 class ProcessFiles:
-    """The files of every process.
+    """The files of every process; what one says of a program is read once, until it is to be forgotten.
 
     Args:
         root: where the kernel's process files are.
@@ -48,17 +50,49 @@ class ProcessFiles:
     def __init__(self, root: Path = Path("/proc"), machine: str | None = None) -> None:
         self._root = root
         self._calls = _SYSCALLS.get(platform.machine() if machine is None else machine, {})
+        self._executables: dict[int, str | None] = {}
+        self._blocked: dict[int, bytes] = {}
+        self._interactive: dict[int, bool] = {}
+
+    def forget_facts(self) -> None:
+        """Read everything anew from here on."""
+        for facts in (self._executables, self._blocked, self._interactive):
+            facts.clear()
+
+    def read_file(self, pid: int, name: str, longest: int) -> bytes:
+        """Return the content of one file; `os` alone, for a Path takes longer than the reading.
+
+        Raises:
+            OSError: when it can not be read.
+
+        """
+        file = os.open(f"{self._root}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(file, longest)
+        finally:
+            os.close(file)
 
     def executable(self, process: Process) -> str | None:
         """Return the base name of the program's file, or None where it may not be read."""
+        if process.pid not in self._executables:
+            self._executables[process.pid] = self._executable(process)
+        return self._executables[process.pid]
+
+    def _executable(self, process: Process) -> str | None:
         with suppress(OSError):
-            return (self._root / str(process.pid) / "exe").readlink().name.removesuffix(" (deleted)")
+            path = os.readlink(f"{self._root}/{process.pid}/exe")  # noqa: PTH115 - a Path takes longer
+            return path.rpartition("/")[2].removesuffix(" (deleted)")
         return None
 
     def interactive(self, process: Process) -> bool:
         """Whether a shell reads commands from its terminal: no script, no ``-c``, input from the tty."""
+        if process.pid not in self._interactive:
+            self._interactive[process.pid] = self._reads_commands(process)
+        return self._interactive[process.pid]
+
+    def _reads_commands(self, process: Process) -> bool:
         try:
-            words = (self._root / str(process.pid) / "cmdline").read_bytes().split(b"\0")[1:]
+            words = self.read_file(process.pid, "cmdline", _LONGEST_COMMAND).split(b"\0")[1:]
         except OSError:
             return False
         options = [word for word in words if word]
@@ -68,11 +102,7 @@ class ProcessFiles:
 
     def wait_is_told(self, process: Process) -> bool:
         """Whether the system lets us see at all in which call a process waits."""
-        try:
-            text = (self._root / str(process.pid) / "syscall").read_text("ascii")
-        except (OSError, ValueError):
-            return False
-        return bool(self._calls) and bool(text.strip())
+        return bool(self._calls) and bool(self._call(process))
 
     def waits_for_child(self, process: Process) -> bool:
         """Whether its main thread waits for another process to end."""
@@ -113,10 +143,19 @@ class ProcessFiles:
                 if len(words) >= 4 and words[0] == "tfd:" and int(words[3], 16) & _EPOLLIN:
                     yield int(words[1])
 
+    def _call(self, process: Process) -> bytes:
+        """Return what the system says of the call that the main thread is in, empty where it says nothing."""
+        if process.pid not in self._blocked:
+            try:
+                self._blocked[process.pid] = self.read_file(process.pid, "syscall", _LONGEST_CALL).strip()
+            except OSError:
+                self._blocked[process.pid] = b""
+        return self._blocked[process.pid]
+
     def _blocked_in(self, process: Process) -> tuple[str, int, int]:
         """Return the call in which the main thread is blocked, and its first two arguments."""
-        with suppress(OSError, ValueError):
-            words = (self._root / str(process.pid) / "syscall").read_text("ascii").split()
+        words = self._call(process).split()
+        with suppress(ValueError):
             if len(words) > 2:
                 return self._calls.get(int(words[0]), ""), int(words[1], 16), int(words[2], 16)
         return "", 0, 0
@@ -129,7 +168,7 @@ class ProcessFiles:
     def _is_terminal(self, process: Process, fd: int) -> bool:
         """Whether a descriptor of the process is its controlling terminal."""
         try:
-            device = (self._root / str(process.pid) / "fd" / str(fd)).stat().st_rdev
+            device = os.stat(f"{self._root}/{process.pid}/fd/{fd}").st_rdev  # noqa: PTH116 - as above
         except OSError:
             return False
         return process.tty != 0 and device in {process.tty, _DEV_TTY}
@@ -172,11 +211,7 @@ class ProcessFiles:
         and from disks.
         """
         try:
-            file = os.open(f"{self._root}/{process.pid}/io", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                text = os.read(file, _LONGEST_IO)
-            finally:
-                os.close(file)
+            text = self.read_file(process.pid, "io", _LONGEST_IO)
             lines = (line.partition(b":") for line in text.splitlines())
             counts = {key: int(count) for key, _, count in lines}
             return max(counts[b"rchar"] + counts[b"wchar"], counts[b"read_bytes"] + counts[b"write_bytes"])

@@ -6,8 +6,9 @@ Questions about one process are `proc_files`'. It knows nothing of jupyter_serve
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from hubcull_server_ext.signals.proc_files import ProcessFiles
 from hubcull_server_ext.signals.process import Process, read_stat
@@ -16,11 +17,22 @@ _SHORTEST_SPAN = 1.0
 """Seconds over which the use of a processor is measured at least: it is counted in steps of 10 ms."""
 _COMPUTES = 0.05
 """Processor seconds per second from which on a process computes."""
+_LONGEST_GLANCES = 60.0
+"""Seconds after which a glance reads everything, if nobody else has."""
 _LONGEST_STAT = 4096
+
+_Identity = tuple[int, int]
+
+
+class _Mark(NamedTuple):
+    """What a process had used, in clock ticks, when it was read."""
+
+    at: float
+    used: int
 
 
 class ProcessTable(ProcessFiles):
-    """One reading of all processes; later questions about a process read /proc again.
+    """One reading of all processes; what is asked about one of them is read once a reading.
 
     Args:
         root: where the kernel's process files are.
@@ -31,30 +43,68 @@ class ProcessTable(ProcessFiles):
     def __init__(self, root: Path = Path("/proc"), machine: str | None = None) -> None:
         super().__init__(root, machine)
         self._all: dict[int, Process] = {}
+        self._inodes: dict[int, int] = {}
         self._children: dict[int, list[Process]] = {}
-        self._marked_at = self._before_at = self.read_at = float("-inf")
-        self._mark: dict[tuple[int, int], int] = {}
-        self._before: dict[tuple[int, int], int] = {}
+        self._sessions: dict[int, list[Process]] = {}
+        self.read_at = float("-inf")
+        self._read_of: dict[_Identity, float] = {}
+        self._marks: dict[_Identity, tuple[_Mark, _Mark | None]] = {}
 
     def refresh(self, now: float = 0.0, reuse: float = 0.0) -> None:
         """Read every process anew; one that ends meanwhile is left out.
 
         Args:
             now: any clock's seconds, always the same clock's.
-            reuse: a reading that is younger than so many seconds does as well.
+            reuse: a reading of all that is younger than so many seconds does as well.
 
         """
-        if now - self.read_at < reuse:
+        if now - self.read_at >= reuse:
+            self._read_all(now, kept=())
+            self.read_at = now
+
+    def glance(self, now: float, shells: Iterable[int]) -> None:
+        """Read what may be part of these terminals anew; of all others, those that were not there before.
+
+        That is enough for `of_terminal`: only a child of a terminal's process can become part of it later.
+        A number that is in use again has another inode.
+        """
+        if now - self.read_at > _LONGEST_GLANCES:
+            self.refresh(now)
             return
-        found = (self._read(name) for name in os.listdir(self._root) if name.isdigit())  # noqa: PTH208
-        self._all = {process.pid: process for process in found if process is not None}
-        self._children = {}
-        for process in self._all.values():
+        members = {process.pid for shell in shells for process in self.of_terminal(shell)}
+        self._read_all(now, kept=self._all.keys() - members)
+
+    def _read_all(self, now: float, kept: Container[int]) -> None:
+        """Read the processes, but for those whose numbers are ``kept`` if they are still the same."""
+        found: dict[int, Process] = {}
+        inodes = self._list()
+        for pid, inode in inodes.items():
+            known = self._all.get(pid) if pid in kept and self._inodes.get(pid) == inode else None
+            process = self._read(pid) if known is None else known
+            if process is not None:
+                found[pid] = process
+                if known is None:
+                    self._mark(process, now)
+        self._take(found, inodes)
+
+    def _take(self, found: dict[int, Process], inodes: dict[int, int]) -> None:
+        self._all, self._inodes = found, inodes
+        self._children, self._sessions = {}, {}
+        for process in found.values():
             self._children.setdefault(process.parent, []).append(process)
-        self.read_at = now
-        if now - self._marked_at >= _SHORTEST_SPAN:
-            self._before_at, self._before = self._marked_at, self._mark
-            self._marked_at, self._mark = now, {p.identity: p.used for p in self._all.values()}
+            self._sessions.setdefault(process.session, []).append(process)
+        present = {process.identity for process in found.values()}
+        for identity in self._marks.keys() - present:
+            del self._marks[identity], self._read_of[identity]
+        self.forget_facts()
+
+    def _mark(self, process: Process, now: float) -> None:
+        """Keep what it used, to compare later uses with it."""
+        identity, new = process.identity, _Mark(now, process.used)
+        self._read_of[identity] = now
+        newest, _ = self._marks.get(identity, (None, None))
+        if newest is None or now - newest.at >= _SHORTEST_SPAN:
+            self._marks[identity] = new, newest
 
     def all(self) -> Sequence[Process]:
         """Return all processes as last read."""
@@ -71,7 +121,8 @@ class ProcessTable(ProcessFiles):
         ``sudo`` runs its command in one of its own.
         """
         first = self._all.get(shell)
-        return self.below(*(p for p in self._all.values() if p.session == shell or p is first))
+        session = self._sessions.get(shell, [])
+        return self.below(*session, *([] if first is None else [first]))
 
     def below(self, *processes: Process) -> list[Process]:
         """Return processes and all their descendants, each once."""
@@ -86,23 +137,23 @@ class ProcessTable(ProcessFiles):
 
     def computes(self, process: Process) -> bool:
         """Whether it has been using a processor since an earlier look; not known of one that is new."""
-        before = self._before.get(process.identity)
+        _, before = self._marks.get(process.identity, (None, None))
         if before is None:
             return False
-        seconds = (process.used - before) / os.sysconf("SC_CLK_TCK")
-        return seconds > _COMPUTES * (self.read_at - self._before_at)
+        seconds = (process.used - before.used) / os.sysconf("SC_CLK_TCK")
+        return seconds > _COMPUTES * (self._read_of[process.identity] - before.at)
 
     def children(self, process: Process) -> list[Process]:
         """Return a process's live children, as last read."""
         return [child for child in self._children.get(process.pid, []) if not child.at_rest]
 
-    def _read(self, pid: str) -> Process | None:
-        # `os` alone: a Path takes longer than the reading, and there are hundreds.
+    def _list(self) -> dict[int, int]:
+        """Return the numbers of all processes, and the inode of each; `os` alone, as there are hundreds."""
+        with os.scandir(self._root) as entries:
+            return {int(entry.name): entry.inode() for entry in entries if entry.name.isdigit()}
+
+    def _read(self, pid: int) -> Process | None:
         try:
-            file = os.open(f"{self._root}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                return read_stat(int(pid), os.read(file, _LONGEST_STAT))
-            finally:
-                os.close(file)
+            return read_stat(pid, self.read_file(pid, "stat", _LONGEST_STAT))
         except (OSError, ValueError, IndexError):
             return None

@@ -51,6 +51,7 @@ class TerminalsSource:
         self._departed = Terminal()
         self._failure: str | None = None
         self._timed: bool | None = None
+        self._hurried = True
 
     @property
     def remark(self) -> str | None:
@@ -61,6 +62,10 @@ class TerminalsSource:
         """Take note that somebody typed in a terminal, exact to the moment; never what was typed."""
         self._terminals.setdefault(name, Terminal()).keystroke = self._monotonic()
         self._changed()
+
+    def hurry(self) -> None:
+        """Let the next look read every process anew: a report is due."""
+        self._hurried = True
 
     def shells(self) -> list[int]:
         """Return the numbers of the processes that the open terminals began with."""
@@ -78,10 +83,11 @@ class TerminalsSource:
                 name: (pid, terminal.wraps if (terminal := self._terminals.get(name)) else None)
                 for name, pid in shells.items()
             }
-            scan = asyncio.get_running_loop().run_in_executor(None, self._scan, known)
-            sightings = await scan
+            thorough, self._hurried = self._hurried, False
+            loop = asyncio.get_running_loop()
+            sightings = await loop.run_in_executor(None, self._scan, known, thorough)
         except Exception as error:
-            self._failure = type(error).__name__
+            self._failure, self._hurried = type(error).__name__, True
             return
         now = self._monotonic()
         for name, sighting in sightings.items():
@@ -129,9 +135,10 @@ class TerminalsSource:
                 failure = f"{type(terminal).__name__} has no process of its own"
         return shells, failure
 
-    def _scan(self, shells: Mapping[str, tuple[int, bool | None]]) -> dict[str, Sighting]:
+    def _scan(self, shells: Mapping[str, tuple[int, bool | None]], thorough: bool) -> dict[str, Sighting]:
         """Read the processes and file times of all terminals; in a thread, changing nothing remembered."""
-        self._judge.table.refresh(self._boottime())
+        table, now = self._judge.table, self._boottime()
+        table.refresh(now) if thorough else table.glance(now, [pid for pid, _ in shells.values()])
         self._timed = times_move() if self._timed is None else self._timed
         return {name: self._look(pid, wraps) for name, (pid, wraps) in shells.items()}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import KeysView, Mapping, Sequence
 from typing import NamedTuple
 
 from hubcull_server_ext.signals.process import Process
@@ -40,20 +40,23 @@ class _Gone(NamedTuple):
     moved: int
 
 
+_NOTHING = _Gone(0, 0)
+
+
 class _Look:
     """What was there at one time, and since then: the children that ended."""
 
     def __init__(self, at: float, seen: dict[Identity, tuple[Process, int | None]]) -> None:
         self.at, self.seen = at, seen
 
-    def gone(self, present: set[Identity]) -> dict[int, _Gone]:
+    def gone(self, present: KeysView[Identity]) -> dict[int, _Gone]:
         """Return what ended, by the number of its parent."""
         gone: dict[int, _Gone] = {}
-        for identity, (process, moved) in self.seen.items():
-            if identity not in present:
-                ticks, bytes_ = gone.get(process.parent, (0, 0))
-                ticks += process.used + process.used_by_dead
-                gone[process.parent] = _Gone(ticks, bytes_ + (moved or 0))
+        for identity in self.seen.keys() - present:
+            process, moved = self.seen[identity]
+            ticks, bytes_ = gone.get(process.parent, (0, 0))
+            ticks += process.used + process.used_by_dead
+            gone[process.parent] = _Gone(ticks, bytes_ + (moved or 0))
         return gone
 
 
@@ -92,19 +95,19 @@ class Meter:
         """
         while len(self._looks) > 1 and self._looks[1].at <= now - self._window:
             self._looks.popleft()
-        present = {process.identity for process in processes}
-        gone = {look.at: look.gone(present) for look in self._looks}
-        active: dict[Identity, Use] = {}
-        for process in processes:
-            look = self._base(process.identity, (begins or {}).get(process.identity, float("-inf")))
+        seen = {p.identity: (p, moved.get(p.identity)) for p in processes}
+        gone = {look.at: look.gone(seen.keys()) for look in self._looks}
+        begins, active = begins or {}, {}
+        for identity, (process, moved_now) in seen.items():
+            look = self._base(identity, begins.get(identity, float("-inf")))
             if look is None:
                 continue
             span = max(now - look.at, self._window)
-            left = gone[look.at].get(process.pid, _Gone(0, 0))
-            share = _share(process, moved.get(process.identity), look.seen[process.identity], left) / span
+            left = gone[look.at].get(process.pid, _NOTHING)
+            share = _share(process, moved_now, look.seen[identity], left) / span
             if share >= 1.0:
-                active[process.identity] = Use(share, look.at)
-        self._looks.append(_Look(now, {p.identity: (p, moved.get(p.identity)) for p in processes}))
+                active[identity] = Use(share, look.at)
+        self._looks.append(_Look(now, seen))
         return active
 
     def knows(self, process: Process) -> bool:
