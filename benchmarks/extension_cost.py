@@ -23,6 +23,8 @@ from harness.waiting import wait_until
 
 TOKEN = "token-of-the-benchmark"  # noqa: S105 - of servers on the loopback, gone in minutes
 PATH = "/api/kernels"
+USERS = {"extended": "alice", "plain": "bob", "twin": "carol"}
+"""The three servers, and whose each is."""
 ROUNDS = 60
 REQUESTS = 100
 REST = 60.0
@@ -116,8 +118,7 @@ def start(made: Children) -> Three:
     """Start the three servers and the sink, and wait until all answer and one reports."""
     sink = made.start("sink", ["benchmarks.stubs", "sink", "{port}"])
     sink.wait_ready("/")
-    names = ("extended", "plain", "twin")
-    extended, plain, twin = (Server(_server(made, sink, name)) for name in names)
+    extended, plain, twin = (Server(_server(made, sink, name)) for name in USERS)
     three = Three(extended, plain, twin, sink)
     for server in three.all:
         server.child.wait_ready("/api/status", TOKEN)
@@ -127,7 +128,10 @@ def start(made: Children) -> Three:
 
 
 def _server(made: Children, sink: Child, name: str) -> Child:
-    """Start a server, as a spawner would; they differ in the extension alone."""
+    """Start a server, as a spawner would; they differ in the extension alone, and in whose they are.
+
+    With the same environment the one with the extension would take the others' processes for its own.
+    """
     folder = made.folder / name
     folder.mkdir()
     command = [
@@ -139,12 +143,14 @@ def _server(made: Children, sink: Child, name: str) -> Child:
         "--ServerApp.port_retries=0",
         f"--IdentityProvider.token={TOKEN}",
         f"--ServerApp.root_dir={folder}",
+        # The limit is 1,000 messages a second: just there it drops all for a while, and little is left to do.
+        "--ZMQChannelsWebsocketConnection.limit_rate=False",
         f"--ServerApp.jpserver_extensions={{'hubcull_server_ext': {name == 'extended'}}}",
     ]
     env = {
         "HOME": str(folder),
         "JUPYTERHUB_API_TOKEN": "token-of-alice",
-        "JUPYTERHUB_USER": "alice",
+        "JUPYTERHUB_USER": USERS[name],
         "JUPYTERHUB_SERVER_NAME": "",
         "HUBCULL_URL": f"{sink.url}/",
         **{f"JUPYTER_{what}_DIR": str(folder / what.lower()) for what in ("CONFIG", "DATA", "RUNTIME")},
