@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import psutil
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_server.serverapp import ServerApp
 
 from hubcull_server_ext import clock, wire
 from hubcull_server_ext.signals.kernels import KERNEL_ACTIONS, KernelsSource
 from hubcull_server_ext.snapshot import SourceError
+from tests.component.ext.waiting import until
 
 SILENT = "import time; time.sleep(60)"
+
+
+class Held:
+    """Silent work that goes on until the test ends it, so that no test has to be quick to see it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._end = folder / "end"
+        self.code = f"import os, time\nwhile not os.path.exists({str(self._end)!r}): time.sleep(0.02)"
+
+    def end(self) -> None:
+        """Let it end, soon."""
+        self._end.touch()
 
 
 class Watch:
@@ -37,7 +53,8 @@ class Watch:
     async def start_kernel(self) -> str:
         """Start a kernel and return its id.
 
-        jupyter_server 2.0 publishes no actions of kernels: there the next look finds it, every few seconds.
+        jupyter_server before 2.6 publishes no actions of kernels: there the next look, every few seconds,
+        finds it.
         """
         kernel_id = str(await self.managers.start_kernel())
         if KERNEL_ACTIONS not in self.events.schemas:
@@ -52,6 +69,19 @@ class Watch:
         await client.wait_for_ready(timeout=30)
         self.clients.append(client)
         return kernel_id, client
+
+    async def kill(self, kernel_id: str) -> None:
+        """Kill a kernel's process and wait until it is dead, which is a while later on a busy machine."""
+        manager = self.managers.get_kernel(kernel_id)
+        process = psutil.Process(manager.provisioner.pid)
+        await manager.signal_kernel(9)
+
+        def dead() -> bool:
+            with suppress(psutil.NoSuchProcess):
+                return process.status() == psutil.STATUS_ZOMBIE
+            return True
+
+        await until(dead)
 
     def signals(self, kind: str) -> list[wire.Signal]:
         """Return what the source says now of one kind, in doubt or not."""

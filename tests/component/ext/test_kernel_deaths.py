@@ -11,16 +11,18 @@ from tests.component.ext.kernel_watch import SILENT, Watch, deaf
 from tests.component.ext.waiting import until
 
 
-async def test_death_in_a_cell_that_nobody_heard_of_is_activity(watch: Watch) -> None:
-    """Killed right after its cell began, before our subscription joined: idleness begins at the death."""
+async def test_death_in_a_cell_that_nobody_heard_of_is_activity(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before our subscription joined, or its shell was suspected: idleness begins at the death."""
+    monkeypatch.setattr("hubcull_server_ext.signals.kernel_probe._FREE_SHELL", 60.0)
     kernel_id, client, watched = await deaf(watch)
     client.execute(SILENT)
     await until(lambda: watch.managers.get_kernel(kernel_id).execution_state == "busy")
-    await asyncio.sleep(1.0)
     assert watch.busy() is None
     assert watch.over() is None
     killed = clock.monotonic()
-    await watch.managers.get_kernel(kernel_id).signal_kernel(9)
+    await watch.kill(kernel_id)
     over = await until(watch.over)
     assert isinstance(over, wire.Signal)
     assert clock.monotonic() - (over.ended_ago or 0) >= killed
@@ -52,8 +54,7 @@ async def test_an_unproven_kernel_that_dies_where_nobody_restarts_it_holds_nothi
     manager.stop_restarter()
     client.execute(SILENT)
     await until(lambda: manager.execution_state == "busy")
-    await manager.signal_kernel(9)
-    await asyncio.sleep(0.5)
+    await watch.kill(kernel_id)
     await watch.source.sample()
     first = watch.over()
     assert first is not None
@@ -122,8 +123,7 @@ async def test_a_kernel_that_dies_unnoticed_runs_nothing(watch: Watch) -> None:
     await until(watch.busy)
     await watch.source.sample()
     assert watch.busy() is not None
-    await manager.signal_kernel(9)
-    await asyncio.sleep(0.5)
+    await watch.kill(kernel_id)
     assert watch.busy() is not None
     await watch.source.sample()
     assert watch.over() is not None

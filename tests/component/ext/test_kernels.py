@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from jupyter_server.serverapp import ServerApp
@@ -11,24 +12,28 @@ from jupyter_server.serverapp import ServerApp
 from hubcull_server_ext import clock, wire
 from hubcull_server_ext.signals.kernel_messages import KernelMessage
 from hubcull_server_ext.snapshot import SourceError
-from tests.component.ext.kernel_watch import SILENT, Watch, deaf
+from tests.component.ext.kernel_watch import SILENT, Held, Watch, deaf
 from tests.component.ext.waiting import until
 
 
-async def test_silent_cell_is_work_while_stock_activity_ages(watch: Watch) -> None:
+async def test_silent_cell_is_work_while_stock_activity_ages(watch: Watch, tmp_path: Path) -> None:
     """A cell that prints nothing is work from its begin; the server's own last activity stands still."""
     kernel_id, client = await watch.kernel()
     assert watch.busy() is None
     assert not watch.signals(wire.Kind.KERNEL_REQUEST)
-    client.execute("import time; time.sleep(1.2)")
+    cell, sent = Held(tmp_path), clock.monotonic()
+    client.execute(cell.code)
     await until(watch.busy)
+    seen = clock.monotonic()
     stock = watch.managers.get_kernel(kernel_id).last_activity
     await until(lambda: (signal := watch.busy()) is not None and (signal.going_on_for or 0) > 1.0)
     assert watch.managers.get_kernel(kernel_id).last_activity == stock
+    ran = clock.monotonic() - seen
+    cell.end()
     over = await until(watch.over)
     assert isinstance(over, wire.Signal)
     assert over.source == f"kernel:{kernel_id[:8]}"
-    assert 1.1 < (over.lasted or 0) < 5.0
+    assert ran <= (over.lasted or 0) <= clock.monotonic() - sent
     request = watch.signals(wire.Kind.KERNEL_REQUEST)
     assert [s.label for s in request] == ["execute_request"]
     assert (request[0].age or 0) >= (over.ended_ago or 0)
@@ -45,14 +50,15 @@ async def test_usage_request_during_a_cell_changes_nothing(watch: Watch) -> None
     assert [s.label for s in watch.signals(wire.Kind.KERNEL_REQUEST)] == ["execute_request"]
 
 
-async def test_kernel_already_busy_at_first_sight_is_protected(jp_serverapp: ServerApp) -> None:
+async def test_kernel_already_busy_at_first_sight_is_protected(jp_serverapp: ServerApp, tmp_path: Path) -> None:
     """A source that begins in mid-cell takes the kernel's word until it knows better."""
-    watch = Watch(jp_serverapp)
+    watch, cell = Watch(jp_serverapp), Held(tmp_path)
     kernel_id, client = await watch.kernel()
-    client.execute("import time; time.sleep(1)")
+    client.execute(cell.code)
     await until(lambda: watch.managers.get_kernel(kernel_id).execution_state == "busy")
     watch.source.start()
     assert watch.busy() is not None
+    cell.end()
     await until(watch.over)
     await watch.end()
 
@@ -69,16 +75,20 @@ async def test_a_kernel_is_in_doubt_until_it_is_heard(watch: Watch) -> None:
 
 
 @pytest.mark.parametrize("join_late", [0.0, 1.0])
-async def test_a_cell_begun_before_we_hear_the_kernel_is_work(watch: Watch, join_late: float) -> None:
+async def test_a_cell_begun_before_we_hear_the_kernel_is_work(
+    watch: Watch, tmp_path: Path, join_late: float
+) -> None:
     """What was published before our subscription joined is lost; the silent shell tells all the same."""
+    cell = Held(tmp_path)
     _, client, watched = await deaf(watch)
-    client.execute("import time; time.sleep(6)")
+    client.execute(cell.code)
     await asyncio.sleep(join_late)
     watched.probe.reset()
     watched.stream.on_recv(lambda frames: watch.source._on_message(watched, frames))
     assert watch.busy() is None
     await until(watch.busy)
     assert watch.doubt() is None
+    cell.end()
     await until(watch.over)
 
 
@@ -102,26 +112,27 @@ async def test_unreadable_messages_are_a_failure(watch: Watch) -> None:
 
 
 WIDGET = """
-import time
 from ipykernel.comm import Comm
 slow = Comm(target_name="x", comm_id="w")
-slow.on_msg(lambda _: time.sleep(1.5))
+slow.on_msg(lambda _: exec(code))
 """
 
 
-async def test_a_widgets_callback_is_work(watch: Watch) -> None:
+async def test_a_widgets_callback_is_work(watch: Watch, tmp_path: Path) -> None:
     """A button that trains a model for hours runs no cell."""
+    callback = Held(tmp_path)
     _, client = await watch.kernel()
-    client.execute(WIDGET)
+    client.execute(f"code = {callback.code!r}{WIDGET}")
     await until(watch.over)
     client.shell_channel.send(client.session.msg("comm_msg", {"comm_id": "w", "data": {}}))
     await until(watch.busy)
     busy = watch.busy()
     assert busy is not None
     assert busy.label == "comm_msg"
+    callback.end()
     ended = await until(watch.over)
     assert isinstance(ended, wire.Signal)
-    assert (ended.lasted or 0) > 1.0
+    assert (ended.lasted or 0) >= (busy.going_on_for or 0) > 0
 
 
 async def test_a_flood_loses_nothing_while_the_server_is_busy(watch: Watch) -> None:
@@ -133,20 +144,22 @@ async def test_a_flood_loses_nothing_while_the_server_is_busy(watch: Watch) -> N
     await until(watch.over)
 
 
-async def test_after_a_flood_a_kernel_is_heard_anew(watch: Watch) -> None:
+async def test_after_a_flood_a_kernel_is_heard_anew(watch: Watch, tmp_path: Path) -> None:
     """A cell whose begin went under in it is found by the shell that does not answer."""
+    cell = Held(tmp_path)
     kernel_id, client = await watch.kernel()
     await until(lambda: watch.doubt() is None)
     (watched,) = watch.source._watched.values()
     assert watched.stream is not None
     watched.stream.on_recv(lambda _: None)  # lost
-    client.execute("import time; time.sleep(5)")
+    client.execute(cell.code)
     await until(lambda: watch.managers.get_kernel(kernel_id).execution_state == "busy")
     watched.stream.on_recv(lambda frames: watch.source._on_message(watched, frames))
     for _ in range(1001):
         watched.repair.heard(clock.monotonic(), tells=True)
     assert watch.busy() is None
     await until(watch.busy)
+    cell.end()
     await until(watch.over)
     assert watch.doubt() is None
 
