@@ -50,7 +50,9 @@ async def test_usage_request_during_a_cell_changes_nothing(watch: Watch) -> None
     assert [s.label for s in watch.signals(wire.Kind.KERNEL_REQUEST)] == ["execute_request"]
 
 
-async def test_kernel_already_busy_at_first_sight_is_protected(jp_serverapp: ServerApp, tmp_path: Path) -> None:
+async def test_kernel_already_busy_at_first_sight_is_protected(
+    jp_serverapp: ServerApp, tmp_path: Path
+) -> None:
     """A source that begins in mid-cell takes the kernel's word until it knows better."""
     watch, cell = Watch(jp_serverapp), Held(tmp_path)
     kernel_id, client = await watch.kernel()
