@@ -32,6 +32,7 @@ def pytest_report_header() -> str:
     return f"hub: {', '.join(' '.join(each) for each in found.items())}, in {folder.parent}"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks at the marks in this hook, too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests in this folder more time than a unit test has; real servers take seconds to start.
 
