@@ -15,7 +15,6 @@ from hubcull_hub.model import (
     Basis,
     Instant,
     Limits,
-    Result,
     ServerState,
     Verdict,
 )
@@ -23,12 +22,9 @@ from hubcull_hub.plan import plan
 from hubcull_hub.report import CycleReport, summary
 from hubcull_hub.roster import Roster
 from hubcull_hub.sight import Sight
-from hubcull_hub.store import Store
+from hubcull_hub.store import OVER, Store
 
 log = logging.getLogger(__name__)
-
-OVER = frozenset({Result.STOPPED, Result.GONE})
-"""Results after which the server is known not to run any more."""
 
 
 class Hub(Owner, Protocol):
@@ -70,7 +66,7 @@ class Loop:
         """Run one cycle at `now` and return its report; stops that it begins go on by themselves."""
         self._sight.look(now)
         outcomes = self._executor.take_outcomes()
-        for outcome in outcomes:
+        for outcome in outcomes:  # again: a listing that was on its way may have brought one back
             if outcome.result in OVER:
                 self._store.drop_incarnation(outcome.verdict.key, outcome.verdict.started)
         listed = await self._reconcile(now)

@@ -19,6 +19,7 @@ from hubcull_hub.model import (
     Outcome,
     Reason,
     Received,
+    Result,
     ServerKey,
     ServerState,
     Verdict,
@@ -42,6 +43,9 @@ DOUBTED_FOR = 900.0
 
 Three of the longest intervals: whoever keeps reporting like that is back before it ends.
 """
+
+OVER = frozenset({Result.STOPPED, Result.GONE})
+"""Results after which a server is known not to run any more."""
 
 HEARD = "heard"
 
@@ -214,7 +218,12 @@ class Store:
         return await asyncio.to_thread(self._database.record_decision, verdict, now.utc)
 
     async def record_outcome(self, number: int, outcome: Outcome | UserOutcome) -> None:
-        """Write what came of a decision; a fault is logged, for what is done is done."""
+        """Write what came of a decision; a fault is logged, for what is done is done.
+
+        A server that was stopped is forgotten at once, not shown as due until the next cycle.
+        """
+        if isinstance(outcome.verdict, Verdict) and outcome.result in OVER:
+            self.drop_incarnation(outcome.verdict.key, outcome.verdict.started)
         try:
             await asyncio.to_thread(self._database.record_result, number, outcome.result, outcome.detail)
         except DatabaseError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(_LIMIT))
         if "make_module_hub" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to begin where xdist did not take the groups: each worker would start the Hubs that are shared.
+
+    Raises:
+        RuntimeError: it names the two versions; a worker passes on no UsageError.
+
+    """
+    if not session.config.getoption("loadgroup", False):
+        return
+    lost = [i for i in session.items if i.get_closest_marker("xdist_group") and "@" not in i.nodeid]
+    if lost:
+        versions = f"pytest {pytest.__version__} and pytest-xdist {version('pytest-xdist')}"
+        raise RuntimeError(f"{versions} do not keep tests of a group together, such as {lost[0].nodeid}")
 
 
 @pytest.hookimpl(wrapper=True)
