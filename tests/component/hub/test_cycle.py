@@ -45,6 +45,8 @@ def test_idle_servers_are_stopped_default_and_named_apart() -> None:
             assert results(w) == {"alice/": Result.STOPPED, "bob/gpu": Result.STOPPED}
             (decision,) = await w.store.decisions(w.outcomes[0].verdict.key)
             assert (decision.reason, decision.result) == ("hub_idle", "stopped")
+            shown = {str(verdict.key) for verdict in w.loop.verdicts(w.now)}
+            assert shown == {"alice/gpu", "bob/"}, "what was stopped is not shown as due until the next cycle"
 
     run(scenario)
 
