@@ -10,6 +10,8 @@ jupyter_server_documents.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
@@ -36,6 +38,7 @@ _ASKS, _ANSWERS = 0, 1
 _EMPTY = b"\x00\x00"
 """An update that changes nothing: no insertions, no deletions."""
 _MOST = 50
+_MOST_HANDLERS = 1000
 _REPORTED = 10
 
 
@@ -128,6 +131,12 @@ class CollaborationSource:
 
 def is_room(handler: type[object]) -> bool:
     """Whether a handler's class is that of a shared document's websocket."""
+    one: Any = handler  # every class can be hashed
+    return _is_room(one)
+
+
+@lru_cache(maxsize=_MOST_HANDLERS)
+def _is_room(handler: type[object]) -> bool:
     return any((cls.__module__.partition(".")[0], cls.__name__) in _ROOMS for cls in handler.__mro__)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum, auto
+from functools import lru_cache
+from typing import Any
 
 import tornado.web
 
@@ -125,6 +127,8 @@ _NOTHING = frozenset(
 _KERNEL_SOCKETS = frozenset(
     {("jupyter_server", "KernelWebsocketHandler"), ("jupyter_server", "WebSocketChannelsHandler")}
 )
+_MOST_KINDS = 1000
+"""Kinds of requests of which it is remembered what they mean."""
 _SHARED_DOCUMENTS = frozenset({"YDocWebSocketHandler", "YRoomWebsocket"})
 
 
@@ -137,6 +141,12 @@ def meaning(handler: type[object], method: str, opens_file: bool = False) -> Mea
         opens_file: whether it asks for a file's content and not for a folder's listing.
 
     """
+    one: Any = handler  # every class can be hashed
+    return _meaning(one, method, opens_file)
+
+
+@lru_cache(maxsize=_MOST_KINDS)
+def _meaning(handler: type[object], method: str, opens_file: bool) -> Meaning:
     if method == "OPTIONS" or handler is tornado.web.StaticFileHandler:
         return Meaning.NOTHING
     method = "GET" if method == "HEAD" else method

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,8 @@ from typing import Any
 DELIMITER = b"<IDS|MSG>"
 STDIN, IOPUB = "stdin", "iopub"
 _MOST_PARTS = 20
+_BEGIN = struct.Struct("<QQQ")
+"""Of a binary message: how many offsets there are, and the first two."""
 
 
 class UnreadableMessageError(ValueError):
@@ -32,6 +35,41 @@ class KernelMessage:
     state: str
     date: str = ""
     """When the kernel made it, by the kernel's own clock, as it is written there."""
+
+
+def tells_little(header: bytes) -> bool:
+    """Whether a message is neither a status nor a cell's echo; told by its header without reading it.
+
+    JSON could spell these words in other ways, but not without a backslash.
+    """
+    return not (b"status" in header or b"execute_input" in header or b"\\" in header)
+
+
+def headers(frames: list[bytes]) -> tuple[bytes, bytes]:
+    """Return the frames of a message's header and of its parent's, unread.
+
+    Raises:
+        UnreadableMessageError: when there are none.
+
+    """
+    try:
+        start = frames.index(DELIMITER) + 2
+        return frames[start], frames[start + 1]
+    except (ValueError, IndexError) as error:
+        raise UnreadableMessageError(type(error).__name__) from error
+
+
+def type_in(header: bytes) -> str:
+    """Return the type of message that a header names, empty where it names none.
+
+    Raises:
+        UnreadableMessageError: when it is not JSON in the Jupyter protocol's form.
+
+    """
+    try:
+        return str((json.loads(header) or {}).get("msg_type") or "")
+    except (ValueError, AttributeError) as error:
+        raise UnreadableMessageError(type(error).__name__) from error
 
 
 def parse(frames: Sequence[bytes]) -> KernelMessage:
@@ -67,7 +105,7 @@ def socket_message(frame: object, v1: bool, channels: frozenset[str]) -> tuple[s
         if v1:
             return _of_binary(frame, channels) if isinstance(frame, bytes) else None
         # Only as a value of its own can the word stand in JSON with quotes that are not escaped.
-        if not isinstance(frame, str) or not any(f'"{channel}"' in frame for channel in channels):
+        if not isinstance(frame, str) or not _names_one(frame, channels):
             return None
         body: dict[str, Any] = json.loads(frame)
         if body.get("channel") not in channels:
@@ -78,10 +116,18 @@ def socket_message(frame: object, v1: bool, channels: frozenset[str]) -> tuple[s
         raise UnreadableMessageError(type(error).__name__) from error
 
 
+def _names_one(frame: str, channels: frozenset[str]) -> bool:
+    for channel in channels:  # noqa: SIM110 - most often there is one, and `any` takes longer than the search
+        if f'"{channel}"' in frame:
+            return True
+    return False
+
+
 def _of_binary(frame: bytes, channels: frozenset[str]) -> tuple[str, KernelMessage] | None:
     """Read numbers of 8 bytes, how many offsets follow and these; then the channel's name and the parts."""
-    count = int.from_bytes(frame[:8], "little")
-    first, second = (int.from_bytes(frame[place : place + 8], "little") for place in (8, 16))
+    if len(frame) < _BEGIN.size:
+        return None
+    count, first, second = _BEGIN.unpack_from(frame)
     channel = frame[first:second].decode("utf-8", "replace")
     if channel not in channels:
         return None

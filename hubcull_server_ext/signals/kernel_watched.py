@@ -6,14 +6,23 @@ It knows how a subscription, a probe and what the kernel does belong together; i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from zmq.eventloop.zmqstream import ZMQStream
 
+from hubcull_server_ext.signals.kernel_flow import Flow
+from hubcull_server_ext.signals.kernel_messages import (
+    UnreadableMessageError,
+    headers,
+    parse,
+    tells_little,
+    type_in,
+)
 from hubcull_server_ext.signals.kernel_probe import Probe
 from hubcull_server_ext.signals.kernel_repair import Repair
-from hubcull_server_ext.signals.kernel_state import KernelState
+from hubcull_server_ext.signals.kernel_state import CHATTER, KernelState
 
 _ATTACH_GRACE = 15.0
 """Seconds that a kernel may take to open its ports before "not watched" becomes a failure."""
@@ -52,9 +61,43 @@ class Watched:
     probe: Probe = field(default_factory=Probe)
     repair: Repair = field(default_factory=Repair)
     questions: Questions = field(default_factory=Questions)
+    flow: Flow | None = None
+    unread: list[bytes] | None = None
+    """The newest message, where it was one that tells little: only the newest of these matters, and then."""
+    parent: tuple[bytes, bool] = (b"", False)
+    """The last parent's header, and whether it asks for more than front ends do by themselves."""
     dead: bool = False
     told: bool = False
     """Whether the loss of its process was told, and somebody is about to tell it once more."""
+
+    def passes(self, frames: list[bytes], now: float) -> bool:
+        """Take a message that tells little without reading it, as a widget's are; False leaves it to be read.
+
+        Nothing of it matters but that it came, unless something waits or nothing has been heard yet.
+        """
+        if self.state.waiting or self.probe.first_heard is None:
+            return False
+        header, parent = headers(frames)
+        if not tells_little(header):
+            return False
+        if parent != self.parent[0]:
+            self.parent = parent, type_in(parent) not in CHATTER
+        self.repair.heard(now, tells=self.parent[1])
+        self.unread = frames
+        return True
+
+    def read_unread(self, now: float) -> None:
+        """Read the newest message, if that was left out: what comes next may be compared with it."""
+        frames, self.unread = self.unread, None
+        if frames is not None:
+            self.state.observe(parse(frames), now)
+
+    def catch_up(self, now: float) -> None:
+        """Take and read all that has come so far."""
+        if self.flow is not None:
+            self.flow.catch_up()
+        with suppress(UnreadableMessageError):
+            self.read_unread(now)
 
     def prove(self, now: float) -> None:
         """Find out whether we hear the kernel; while its shell does not answer, take it for busy."""
@@ -73,6 +116,7 @@ class Watched:
         The next process has to be heard first, too. One that we were not yet known to hear may have died at
         work, and counts; a loss that is told twice counts once.
         """
+        self.catch_up(now)
         silent, self.told = self.probe.proven or self.told or self.stream is None, False
         self.probe.reset()
         if not self.state.clear(now):
@@ -86,7 +130,7 @@ class Watched:
         self.probe.reset()
         if self.stream is not None and not self.stream.closed():
             self.stream.close()
-        self.stream = None
+        self.stream = self.flow = None
 
     def problem(self, now: float) -> str | None:
         """Return what is in doubt about the kernel, if anything is."""

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from zmq.eventloop.zmqstream import ZMQStream
 
 from hubcull_server_ext import wire
+from hubcull_server_ext.signals.kernel_flow import Flow
 from hubcull_server_ext.signals.kernel_messages import STDIN, KernelMessage, UnreadableMessageError, parse
 from hubcull_server_ext.signals.kernel_repair import processor_time, receive_ahead
 from hubcull_server_ext.signals.kernel_signals import Departed, connections, state_signals
@@ -99,6 +100,7 @@ class KernelsSource:
         for kernel_id in ids:
             watched = self._watched.setdefault(kernel_id, Watched(first_seen=now))
             try:
+                watched.catch_up(now)
                 self._follow(kernel_id, watched, now)
                 self._read_buffer(kernel_id, watched, now)
                 watched.prove(now)
@@ -135,8 +137,11 @@ class KernelsSource:
 
     def on_socket(self, kernel_id: str, channel: str, message: KernelMessage) -> None:
         """Take a question or an answer that went over a websocket; the rest we hear ourselves."""
-        watched = self._watched.get(kernel_id)
-        if watched is not None and watched.state.on_stdin(message, self._clock()):
+        watched, now = self._watched.get(kernel_id), self._clock()
+        if watched is None:
+            return
+        watched.catch_up(now)  # what came before it on its other way
+        if watched.state.on_stdin(message, now):
             self._changed()
 
     def free_since(self, kernel_id: str) -> float | None:
@@ -164,7 +169,7 @@ class KernelsSource:
         stream = manager.connect_iopub()
         watched.stream = stream if isinstance(stream, ZMQStream) else ZMQStream(stream)
         receive_ahead(watched.stream)
-        watched.stream.on_recv(partial(self._on_message, watched))
+        watched.flow = Flow(watched.stream, partial(self._on_message, watched), self._clock)
         if watched.manager is not manager:
             for event in ("restart", "dead"):
                 manager.add_restart_callback(partial(self._on_death_told, watched), event)
@@ -175,9 +180,12 @@ class KernelsSource:
     def _on_message(self, watched: Watched, frames: list[bytes]) -> None:
         """Take one published message; runs in the server's loop and must never raise."""
         try:
+            now = self._clock()
+            if watched.passes(frames, now):
+                return
+            watched.read_unread(now)
             message = parse(frames)
             watched.unreadable = None
-            now = self._clock()
             watched.repair.heard(now, tells=message.parent_type not in CHATTER)
             if watched.probe.hears(message, now):
                 watched.state.shell_is_free(now)

@@ -1,0 +1,83 @@
+"""How what a kernel publishes is taken from its socket: all that waits at once, and in a flood now and then.
+
+To wake the server's loop for a message costs many times what taking it does. It knows sockets and streams,
+and nothing of what a message says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import zmq
+from zmq.eventloop.zmqstream import ZMQStream
+
+_WINDOW = 0.1
+"""Seconds over which messages are counted."""
+_MANY = 20
+"""Messages in a window from which on it is a flood."""
+_FEW = 5
+"""Messages between two looks below which the flood is over."""
+_BETWEEN = 0.05
+"""Seconds between two looks in a flood."""
+_MOST = 1000
+"""Messages taken in a row, so that nobody else waits for long."""
+
+
+class Flow:
+    """What one subscription receives.
+
+    Args:
+        stream: the subscription.
+        take: called with the frames of each message, in order; it must not raise.
+        clock: monotonic seconds.
+
+    """
+
+    def __init__(
+        self, stream: ZMQStream, take: Callable[[list[bytes]], None], clock: Callable[[], float]
+    ) -> None:
+        self._stream, self._take, self._clock = stream, take, clock
+        self._begin, self._came = 0.0, 0
+        self._flooded = False
+        stream.on_recv(self._on_message)
+
+    def catch_up(self) -> None:
+        """Take what waits in a flood; without one nothing does."""
+        if self._flooded and not self._stream.closed():
+            self._drain()
+
+    def _on_message(self, frames: list[bytes]) -> None:
+        self._take(frames)
+        now = self._clock()
+        if now - self._begin > _WINDOW:
+            self._begin, self._came = now, 0
+        self._came += 1 + self._drain()
+        if self._came > _MANY and not self._stream.closed():
+            # A socket that nobody reads from wakes the loop once, however much comes.
+            self._flooded = True
+            self._stream.stop_on_recv()
+            self._look_later()
+
+    def _look_later(self) -> None:
+        self._stream.io_loop.call_later(_BETWEEN, self._look)
+
+    def _look(self) -> None:
+        if self._stream.closed():
+            return
+        if self._drain() >= _FEW:
+            self._look_later()
+        elif not self._stream.closed():
+            self._flooded = False
+            self._stream.on_recv(self._on_message)
+
+    def _drain(self) -> int:
+        """Take what waits; return how many messages it were."""
+        for count in range(_MOST):
+            if self._stream.closed():
+                return count
+            try:
+                frames = self._stream.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.ZMQError:  # nothing waits any more, or it is being closed
+                return count
+            self._take(frames)
+        return _MOST

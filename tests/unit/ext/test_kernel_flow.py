@@ -1,0 +1,182 @@
+"""Laws of floods: each message is taken once and in order, few wake; what is not read decides nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import zmq
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hubcull_server_ext.signals.kernel_flow import Flow
+from hubcull_server_ext.signals.kernel_messages import DELIMITER, parse
+from hubcull_server_ext.signals.kernel_state import KernelState
+from hubcull_server_ext.signals.kernel_watched import Watched
+
+Frames = list[bytes]
+
+
+class Stream:
+    """A subscription: its socket's queue, its loop's timer, and whether it wakes for messages."""
+
+    def __init__(self) -> None:
+        self.queue: list[Frames] = []
+        self.timers: list[Callable[[], None]] = []
+        self.see: Callable[[Frames], None] | None = None
+        self.wakes = 0
+        self.gone = False
+        self.io_loop = self.socket = self
+
+    def on_recv(self, see: Callable[[Frames], None]) -> None:
+        self.see = see
+
+    def stop_on_recv(self) -> None:
+        self.see = None
+
+    def closed(self) -> bool:
+        return self.gone
+
+    def call_later(self, _delay: float, act: Callable[[], None]) -> None:
+        self.timers.append(act)
+
+    def recv_multipart(self, _flags: int) -> Frames:
+        if not self.queue:
+            raise zmq.Again
+        return self.queue.pop(0)
+
+    def come(self, *messages: Frames) -> None:
+        """Let messages come in, and wake whoever waits for them."""
+        self.queue.extend(messages)
+        while self.queue and self.see is not None:
+            self.wakes += 1
+            self.see(self.queue.pop(0))
+
+    def pass_time(self) -> None:
+        """Let the timers that are set go off."""
+        timers, self.timers = self.timers, []
+        for act in timers:
+            act()
+
+
+class Time:
+    """A clock that is set by hand."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def numbered(begin: int, end: int) -> list[Frames]:
+    """Return messages that are told apart by a number."""
+    return [[str(number).encode()] for number in range(begin, end)]
+
+
+def test_a_flood_wakes_seldom_and_loses_nothing() -> None:
+    """A thousand messages a second, ten at a time: all are taken in order, and the loop is left in peace."""
+    stream, time = Stream(), Time()
+    taken: list[Frames] = []
+    Flow(stream, taken.append, time)  # type: ignore[arg-type]  # a stream as far as it is used
+    for number in range(100):
+        time.now += 0.01
+        stream.come(*numbered(10 * number, 10 * number + 10))
+        if number % 5 == 4:
+            stream.pass_time()
+    assert taken == numbered(0, 1000)
+    assert stream.wakes < 10
+    stream.pass_time()
+    stream.pass_time()
+    assert not stream.timers
+    stream.come(*numbered(1000, 1001))  # after the flood one message wakes again
+    assert taken[-1:] == numbered(1000, 1001)
+
+
+def test_who_can_not_wait_has_what_came() -> None:
+    """Before a report, or when a process is lost, all that came is taken at once; without a flood it is."""
+    stream, time = Stream(), Time()
+    taken: list[Frames] = []
+    flow = Flow(stream, taken.append, time)  # type: ignore[arg-type]
+    stream.come(*numbered(0, 3))
+    assert len(taken) == 3
+    stream.come(*numbered(3, 50))
+    stream.come(*numbered(50, 60))
+    assert len(taken) == 50  # the flood is looked at later
+    flow.catch_up()
+    assert taken == numbered(0, 60)
+
+
+def test_a_subscription_that_is_closed_is_left_alone() -> None:
+    """In the midst of a flood, with its timer set."""
+    stream, time = Stream(), Time()
+    taken: list[Frames] = []
+    flow = Flow(stream, taken.append, time)  # type: ignore[arg-type]
+    stream.come(*numbered(0, 50))
+    stream.queue, stream.gone = numbered(50, 60), True
+    flow.catch_up()
+    stream.pass_time()
+    assert len(taken) == 50
+    assert not stream.timers
+
+
+def frames(kind: str, parent: str, asker: str, second: int, state: str) -> Frames:
+    """Return a message as a kernel publishes it."""
+    header = {"msg_type": kind, "date": f"2026-01-01T00:00:{second:02}+00:00"}
+    parts: tuple[object, ...] = (
+        header,
+        {"msg_type": asker, "msg_id": parent},
+        {},
+        {"execution_state": state},
+    )
+    return [b"topic", DELIMITER, b"sig", *(json.dumps(part).encode() for part in parts)]
+
+
+published = st.builds(
+    frames,
+    st.sampled_from(["status", "stream", "comm_msg", "display_data", "execute_input", "input_request"]),
+    st.sampled_from("abc"),
+    st.sampled_from(["execute_request", "comm_msg", "kernel_info_request"]),
+    st.integers(0, 9),
+    st.sampled_from(["busy", "idle"]),
+)
+
+
+def _state_after(messages: list[Frames], skips: bool) -> tuple[KernelState, Any, Any]:
+    """Return what is known after these messages; a question goes its other way."""
+    watched = Watched()
+    watched.probe.first_heard = 0.0
+    for number, one in enumerate(messages):
+        now = float(number)
+        if b"input_request" in one[3]:
+            watched.catch_up(now)
+            watched.state.on_stdin(parse(one), now)
+        elif not (skips and watched.passes(deepcopy(one), now)):
+            watched.read_unread(now)
+            message = parse(one)
+            watched.repair.heard(now, tells=message.parent_type != "kernel_info_request")
+            watched.state.observe(message, now)
+    watched.catch_up(0.0)
+    return watched.state, watched.repair._messages, watched.repair._heard_at
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(published, max_size=30))
+def test_what_is_not_read_changes_nothing(messages: list[Frames]) -> None:
+    """Work, requests, questions, the newest message and the counts are as if each had been read."""
+    assert _state_after(messages, skips=True) == _state_after(messages, skips=False)
+
+
+def test_a_widgets_messages_are_not_read() -> None:
+    """Or the law above would hold for nothing; a status, and anything while something waits, is."""
+    watched = Watched()
+    chatter, status = (frames(kind, "a", "execute_request", 1, "busy") for kind in ("comm_msg", "status"))
+    assert not watched.passes(chatter, 1.0)  # nothing has been heard yet
+    watched.probe.first_heard = 0.0
+    assert watched.passes(chatter, 1.0)
+    assert not watched.passes(status, 1.0)
+    watched.state.observe(parse(status), 1.0)
+    watched.state.on_stdin(parse(frames("input_request", "a", "execute_request", 2, "")), 2.0)
+    assert watched.state.waiting
+    assert not watched.passes(chatter, 3.0)
