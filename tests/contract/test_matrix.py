@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.e2e.matrix import apps, kernels, reported, requests, terminals
+from tests.e2e.matrix import apps, browser, extensions, kernels, reported, requests, terminals
 from tests.e2e.matrix.outcome import Outcome, PremiseError, WrongVerdictError
 from tests.e2e.matrix.page import PAGE, document, page, promised
 from tests.e2e.matrix.row import Fate, Right, Row
@@ -20,7 +20,10 @@ MAKERS = {
     "requests": requests.REQUESTS,
     "tabs": requests.TABS,
     "apps": apps.MAKERS,
+    "extensions": extensions.MAKERS,
     "reported": reported.MAKERS,
+    "browser": browser.TABS,
+    "dashboards": browser.DASHBOARDS,
 }
 
 

@@ -15,8 +15,8 @@ KEPT, STOPPED = Fate.KEPT, Fate.STOPPED
 NOTHING, APP, BROWSER = Need.NOTHING, Need.APP, Need.BROWSER
 
 LATER = "not built yet"
-IN_BROWSER = "not built yet: needs a real JupyterLab in a real browser"
-QUICK_PINGS = {"args": ["--ServerApp.tornado_settings={'ws_ping_interval': 5000}"]}
+QUICK_PING = "--ServerApp.tornado_settings={'ws_ping_interval': 5000}"
+QUICK_PINGS = {"args": [QUICK_PING]}
 """Pings every 30 s are shorter than any real timeout; at 35 s they must be scaled, too."""
 
 APPS = Path(__file__).resolve().parents[3] / "build" / "apps" / "bin"
@@ -42,6 +42,16 @@ def _proxied(**settings: object) -> dict[str, Any]:
     """Return the options of a server with our app behind jupyter-server-proxy."""
     command = [sys.executable, str(Path(__file__).parent / "programs" / "app.py"), "{port}", "taken"]
     return {"args": [f"--ServerProxy.servers={{'app': { ({'command': command} | settings)!r}}}"]}
+
+
+COLLABORATION = ("jupyter_server_ydoc", "jupyter_server_fileid")
+
+
+def _app(program: str, *words: str, **settings: object) -> dict[str, Any]:
+    """Return the options of a server with an app of that environment behind jupyter-server-proxy."""
+    paths = [str(PROGRAMS / word) if word.endswith(".py") else word for word in words]
+    entry = {"command": [str(APPS / program), *paths], "timeout": 60, **settings}
+    return _with(args=[f"--ServerProxy.servers={{'app': {entry!r}}}"])
 
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -146,6 +156,57 @@ _APPS = (
 )  # fmt: skip
 
 
+_EXTENDED = (
+    Row("16c", "extensions", "Dask's workers compute after their cell", ACTIVE, STOPPED, "kernel", need=APP,
+        made="`LocalCluster` in a notebook, its tab closed", server=_with()),
+    Row("16d", "extensions", "Dask's workers have nothing to do", IDLE, STOPPED, need=APP,
+        made="`LocalCluster` in a notebook after its work, its tab closed", server=_with()),
+    Row("36a", "extensions", "papermill runs a notebook in a terminal", ACTIVE, STOPPED, "terminal", need=APP,
+        made="`papermill`, a cell that takes long, its tab closed", server=_with()),
+    Row("37", "extensions", "A job of jupyter-scheduler", ACTIVE, STOPPED, "background", need=APP,
+        made="`POST scheduler/jobs` of a notebook whose cell takes long", server=_with("jupyter_scheduler")),
+    Row("42", "extensions", "Somebody chose jupyter-keepalive", ACTIVE, STOPPED, "keepalive", need=APP,
+        made="`POST ext-keepalive`; it says so again every 60 s", server=_with("jupyter_keepalive")),
+    Row("46", "extensions", "An external kernel prints", ACTIVE, STOPPED, "kernel", need=APP,
+        made="a kernel that another program started, in `external_connection_dir`",
+        server={"args": ["--ServerApp.allow_external_kernels=True",
+                         "--ServerApp.external_connection_dir=external"]}),
+)  # fmt: skip
+
+_BROWSER = (
+    Row("4", "browser", "A visible JupyterLab tab, nobody in front of it", IDLE, KEPT, need=BROWSER,
+        made="JupyterLab's launcher in Chromium", option="`visible_tab_grace`, here 45 s"),
+    Row("5", "browser", "A hidden JupyterLab tab", IDLE, KEPT, need=BROWSER,
+        made="a notebook in Chromium, its page told that it is hidden", server=QUICK_PINGS),
+    Row("6", "browser", "An nbclassic tab, idle", IDLE, KEPT, need=BROWSER,
+        made="a notebook of nbclassic in Chromium", server=_with("nbclassic", args=[QUICK_PING])),
+    Row("8", "browser", "A laptop asleep with an open tab", IDLE, STOPPED, need=BROWSER,
+        made="a notebook in Chromium, all of whose processes are suspended", server=QUICK_PINGS),
+    Row("9a", "browser", "Somebody writes markdown in JupyterLab", ACTIVE, KEPT, "requests", need=BROWSER,
+        made="words typed into an editor in Chromium, which saves every 5 s"),
+    Row("11", "browser", "A tab saves by itself, without an edit", IDLE, KEPT, need=BROWSER,
+        made="a notebook in Chromium that may save every 5 s", option="`visible_tab_grace`, here 45 s"),
+    Row("43", "browser", "A shared document in which nobody types", IDLE, KEPT, need=BROWSER,
+        made="a text in Chromium with jupyter_collaboration, its page told that it is hidden",
+        server=_with(*COLLABORATION)),
+    Row("44", "browser", "Somebody types in a shared document", ACTIVE, KEPT, "collaboration", need=BROWSER,
+        made="words typed into a text in Chromium with jupyter_collaboration", server=_with(*COLLABORATION)),
+    Row("41", "dashboards", "A Dask or Bokeh dashboard is open", IDLE, KEPT, need=BROWSER,
+        made="a plot that the server moves every second, in Chromium",
+        server=_app("python", "-m", "bokeh", "serve", "dashboard.py", "--port", "{port}",
+                    "--allow-websocket-origin=*", "--prefix={base_url}app", absolute_url=True)),
+    Row("41a", "dashboards", "A Streamlit app is open", IDLE, KEPT, need=BROWSER,
+        made="a text that the server writes anew every second, in Chromium",
+        server=_app("streamlit", "run", "streamed.py", "--server.port={port}", "--server.headless=true",
+                    "--server.enableXsrfProtection=false", "--server.enableCORS=false",
+                    "--browser.gatherUsageStats=false")),
+    Row("41b", "dashboards", "A Shiny app is open", IDLE, KEPT, need=BROWSER,
+        made="a text that the server sends anew every second, in Chromium",
+        server=_app("shiny", "run", "--port={port}", "shining.py")),
+    Row("12", "browser", "Somebody only reads and scrolls", IDLE, KEPT, need=BROWSER,
+        made="a text scrolled in Chromium", option="`visible_tab_grace`, here 45 s"),
+)  # fmt: skip
+
 _REPORTED = (
     Row("16b", "reported", "A pool of processes that has nothing to do", IDLE, STOPPED,
         made="`multiprocessing.Pool` after its work, its tab closed"),
@@ -191,20 +252,6 @@ def _later(number: int, family: str, situation: str, right: Right, why: str = LA
 
 
 _NOT_RUN = (
-    _later(4, "tabs", "A visible JupyterLab tab, nobody in front of it", IDLE, IN_BROWSER, need=BROWSER,
-           option="`visible_tab_grace`"),
-    _later(5, "tabs", "A hidden JupyterLab tab", IDLE, IN_BROWSER, need=BROWSER),
-    _later(6, "tabs", "An nbclassic tab, idle", IDLE, IN_BROWSER, need=BROWSER),
-    _later(8, "tabs", "A laptop asleep with an open tab", IDLE, IN_BROWSER, need=BROWSER),
-    _later(11, "tabs", "A tab saves by itself, without an edit", IDLE, IN_BROWSER, need=BROWSER),
-    _later(12, "tabs", "Somebody only reads and scrolls", IDLE, IN_BROWSER, need=BROWSER,
-           option="`visible_tab_grace`"),
-    _later(37, "apps", "A job of jupyter-scheduler", ACTIVE, need=APP),
-    _later(41, "apps", "A Dask or Bokeh dashboard is open", IDLE, need=APP),
-    _later(42, "apps", "Somebody chose jupyter-keepalive", ACTIVE, need=APP),
-    _later(43, "apps", "A shared document in which nobody types", IDLE, need=APP),
-    _later(44, "apps", "A second user types in a shared document", ACTIVE, need=APP),
-    _later(46, "apps", "An external kernel prints", ACTIVE, need=APP),
     _later(47, "apps", "A kernel on a gateway prints", ACTIVE, need=APP),
     _later(50, "apps", "Somebody works over ssh or VS Code Remote", ACTIVE, need=APP),
 )  # fmt: skip
@@ -215,6 +262,5 @@ def _order(row: Row) -> tuple[int, str]:
     return int(digits), row.number[len(digits) :]
 
 
-ROWS: tuple[Row, ...] = tuple(
-    sorted((*_KERNELS, *_TERMINALS, *_REQUESTS, *_APPS, *_REPORTED, *_NOT_RUN), key=_order)
-)
+_MADE = (*_KERNELS, *_TERMINALS, *_REQUESTS, *_APPS, *_EXTENDED, *_BROWSER, *_REPORTED)
+ROWS: tuple[Row, ...] = tuple(sorted((*_MADE, *_NOT_RUN), key=_order))

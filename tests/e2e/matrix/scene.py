@@ -92,7 +92,7 @@ class Scene:
         self._over.set()
         for thread in self._acting:
             thread.join(30)
-        for close in self._closing:
+        for close in reversed(self._closing):
             close()
         self.browser.close()
 

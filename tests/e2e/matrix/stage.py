@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ IDLE = Row("idle", "", "Nothing was ever done in it", Right.IDLE, made="left alo
 def params(*families: str) -> list[object]:
     """Return these families' rows and the idle server as pytest's parameters, marked with needs and gaps."""
     rows = [row for row in ROWS if row.family in families and not row.not_run]
-    return [pytest.param(row, id=row.number, marks=_marks(row)) for row in [*rows, IDLE]]
+    idle = IDLE if any(row.need is Need.NOTHING for row in rows) else replace(IDLE, need=rows[0].need)
+    return [pytest.param(row, id=row.number, marks=_marks(row)) for row in [*rows, idle]]
 
 
 def _marks(row: Row) -> list[pytest.MarkDecorator]:

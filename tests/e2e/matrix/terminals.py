@@ -115,8 +115,8 @@ def resized_and_reconnected(scene: Scene) -> None:
     scene.premise("its shell lives", scene.has_shell)
 
 
-def notebook_converted(scene: Scene) -> None:
-    """Row 36: nbconvert executes a notebook whose cell takes long."""
+def long_notebook(scene: Scene) -> None:
+    """Write `long.ipynb`, whose cell takes long."""
     cell: dict[str, object]
     cell = {"cell_type": "code", "execution_count": None, "id": "a", "metadata": {}, "outputs": []}
     notebook = {
@@ -126,6 +126,11 @@ def notebook_converted(scene: Scene) -> None:
         "nbformat_minor": 5,
     }
     scene.file("long.ipynb", json.dumps(notebook))
+
+
+def notebook_converted(scene: Scene) -> None:
+    """Row 36: nbconvert executes a notebook."""
+    long_notebook(scene)
     line = f"{scene.python} -m nbconvert --to notebook --execute long.ipynb --output done"
     pid = _leave(scene, line, "nbconvert")
     kernel = find_below(pid, "ipykernel_launcher", within=45)

@@ -1,0 +1,138 @@
+"""How the rows of tabs in a real browser are made."""
+
+from __future__ import annotations
+
+import json
+
+from tests.e2e.matrix.scene import A_PERSON, Scene
+from tests.e2e.matrix.stage import Maker
+from tests.e2e.matrix.tab import Tab
+
+_CELL = ".jp-NotebookPanel .jp-Cell"
+_SHARED = "lab/tree/RTC:notes.md?factory=Editor"
+_TEXT = ".jp-FileEditor .cm-content"
+_KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+
+
+def _notebook(scene: Scene) -> None:
+    cell: dict[str, object] = {"cell_type": "code", "execution_count": None, "id": "a", "metadata": {}}
+    cells = [{**cell, "outputs": [], "source": "1 + 1"}]
+    text = json.dumps({"cells": cells, "metadata": _KERNEL, "nbformat": 4, "nbformat_minor": 5})
+    scene.file("a.ipynb", text)
+
+
+def _autosave(scene: Scene) -> None:
+    """Have JupyterLab save every five seconds and not every two minutes: scaled as the timeout is."""
+    folder = scene.folder / ".jupyter" / "lab" / "user-settings" / "@jupyterlab" / "docmanager-extension"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "plugin.jupyterlab-settings").write_text('{"autosaveInterval": 5}')
+
+
+def _polls(scene: Scene, tab: Tab) -> None:
+    def holds() -> bool:
+        sent, found = tab.tell("look")
+        return sent > 0 and found > 0
+
+    scene.premise("the page is there, and sends requests", holds)
+
+
+def _is_silent(scene: Scene, tab: Tab) -> None:
+    tab.tell("look")
+
+    def holds() -> bool:
+        sent, found = tab.tell("look")
+        return sent == 0 and found > 0
+
+    scene.premise("the page is there, and sends no request", holds)
+
+
+def visible(scene: Scene) -> None:
+    """Row 4."""
+    _polls(scene, Tab(scene, "lab", ".jp-Launcher"))
+
+
+def hidden(scene: Scene) -> None:
+    """Row 5."""
+    _notebook(scene)
+    tab = Tab(scene, "lab/tree/a.ipynb", _CELL)
+    tab.tell("hide")
+    _is_silent(scene, tab)
+
+
+def classic(scene: Scene) -> None:
+    """Row 6."""
+    _notebook(scene)
+    _is_silent(scene, Tab(scene, "nbclassic/notebooks/a.ipynb", ".code_cell"))
+
+
+def asleep(scene: Scene) -> None:
+    """Row 8."""
+    _notebook(scene)
+    tab = Tab(scene, "lab/tree/a.ipynb", _CELL)
+    tab.tell("look")
+    tab.freeze()
+    scene.premise("nothing of the browser runs", lambda: tab.is_frozen)
+
+
+def writing(scene: Scene) -> None:
+    """Row 9a."""
+    _autosave(scene)
+    scene.file("notes.md", "a line\n")
+    tab = Tab(scene, "lab/tree/notes.md?factory=Editor", _TEXT)
+    tab.tell("click .jp-FileEditor .cm-content")
+    scene.again(lambda: tab.tell("type word"), A_PERSON)
+    notes = scene.folder / "notes.md"
+    scene.premise("it was saved", lambda: notes.read_text().count("word") > 2)
+
+
+def saving_nothing(scene: Scene) -> None:
+    """Row 11."""
+    _autosave(scene)
+    _notebook(scene)
+    _polls(scene, Tab(scene, "lab/tree/a.ipynb", _CELL))
+
+
+def reading(scene: Scene) -> None:
+    """Row 12."""
+    scene.file("notes.md", "a line\n\n" * 500)
+    tab = Tab(scene, "lab/tree/notes.md?factory=Editor", _TEXT)
+    scene.again(lambda: tab.tell("scroll"), A_PERSON)
+    _polls(scene, tab)
+
+
+def dashboard(scene: Scene) -> None:
+    """Rows 41, 41a and 41b."""
+    tab = Tab(scene, "app/", "text=moves")
+    scene.premise("the page is there", lambda: tab.tell("look")[1] > 0)
+
+
+def shared_and_quiet(scene: Scene) -> None:
+    """Row 43."""
+    scene.file("notes.md", "a line\n")
+    tab = Tab(scene, _SHARED, _TEXT)
+    tab.tell("hide")
+    _is_silent(scene, tab)
+
+
+def shared_and_written(scene: Scene) -> None:
+    """Row 44."""
+    scene.file("notes.md", "a line\n")
+    tab = Tab(scene, _SHARED, _TEXT)
+    tab.tell(f"click {_TEXT}")
+    scene.again(lambda: tab.tell("type word"), A_PERSON)
+    notes = scene.folder / "notes.md"
+    scene.premise("it was saved by the server", lambda: notes.read_text().count("word") > 2)
+
+
+TABS: dict[str, Maker] = {
+    "4": visible,
+    "5": hidden,
+    "6": classic,
+    "8": asleep,
+    "9a": writing,
+    "11": saving_nothing,
+    "12": reading,
+    "43": shared_and_quiet,
+    "44": shared_and_written,
+}
+DASHBOARDS: dict[str, Maker] = dict.fromkeys(("41", "41a", "41b"), dashboard)

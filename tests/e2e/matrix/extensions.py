@@ -1,0 +1,108 @@
+"""How the rows of other extensions and of other people's runners are made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from jupyter_client.blocking.client import BlockingKernelClient
+
+from harness.processes import MARK, alive, below, command_line, find_below
+from harness.waiting import wait_until
+from tests.e2e.matrix.rows import APPS
+from tests.e2e.matrix.scene import Scene
+from tests.e2e.matrix.stage import Maker
+from tests.e2e.matrix.terminals import long_notebook
+
+_WORKERS = "from distributed import Client, LocalCluster\n" + (
+    "cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)\n"
+    "client = Client(cluster)\nassert client.submit(abs, -1).result() == 1\n"
+)
+_COMPUTE = (
+    "def work():\n    import time\n    while True:\n        end = time.process_time() + 0.05\n"
+    "        while time.process_time() < end: pass\n        time.sleep(0.15)\n"
+    "future = client.submit(work)\n"
+)
+
+
+def _dask(scene: Scene, code: str) -> None:
+    with scene.browser.open_kernel() as kernel:
+        assert kernel.run(code, within=60)["status"] == "ok"
+        pid = scene.browser.kernel_pid(kernel.id)
+
+    def has_worker() -> bool:
+        return any("distributed" in command_line(p) or "spawn_main" in command_line(p) for p in below(pid))
+
+    assert has_worker()
+    scene.premise("its worker is there", has_worker)
+
+
+def dask_computes(scene: Scene) -> None:
+    """Row 16c."""
+    _dask(scene, _WORKERS + _COMPUTE)
+
+
+def dask_rests(scene: Scene) -> None:
+    """Row 16d."""
+    _dask(scene, _WORKERS)
+
+
+def papermill(scene: Scene) -> None:
+    """Row 36a."""
+    long_notebook(scene)
+    pid = scene.browser.leave_command(f"{APPS / 'papermill'} long.ipynb done.ipynb", "papermill")
+    kernel = find_below(pid, "ipykernel_launcher", within=60)
+    scene.premise("its kernel runs", lambda: alive(pid) and alive(kernel))
+
+
+def scheduled(scene: Scene) -> None:
+    """Row 37."""
+    long_notebook(scene)
+    found = scene.browser.call("GET", "scheduler/runtime_environments").json()
+    job = {"name": "night", "input_uri": "long.ipynb", "runtime_environment_name": found[0]["name"]}
+    answer = scene.browser.call("POST", "scheduler/jobs", {**job, "output_formats": ["ipynb"]})
+    assert answer.ok, answer.body[:300]
+    kernel = find_below(scene.browser.server_pid, "ipykernel_launcher", within=60)
+    scene.premise("its kernel runs", lambda: alive(kernel))
+
+
+def kept_by_wish(scene: Scene) -> None:
+    """Row 42."""
+    answer = scene.browser.call("POST", "ext-keepalive", {"seconds": 900})
+    assert answer.ok, answer.body[:300]
+    assert answer.json()["remaining"] > 800
+
+
+def external_kernel(scene: Scene) -> None:
+    """Row 46: started by somebody else, who runs a cell in it that prints."""
+    folder = scene.folder / "external"
+    folder.mkdir(exist_ok=True)
+    file = folder / "kernel-11111111-2222-4333-8444-555555555555.json"
+    environment = {**os.environ, "HOME": str(scene.folder), MARK: scene.hub.place.mark}
+    process = subprocess.Popen(
+        [scene.python, "-m", "ipykernel_launcher", "-f", str(file)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    scene.at_end(process.wait)
+    scene.at_end(process.kill)
+    wait_until(lambda: file.exists() and file.stat().st_size > 100, 30, "the kernel has written its file")
+    client = BlockingKernelClient(connection_file=str(file))
+    client.load_connection_file()
+    client.start_channels()
+    scene.at_end(client.stop_channels)
+    client.wait_for_ready(timeout=30)
+    assert len(scene.browser.call("GET", "api/kernels").json()) == 1
+    client.execute("import time\nwhile True:\n    print('.', flush=True); time.sleep(1)")
+    scene.premise("it runs, and the server knows of it", lambda: bool(scene.status()["kernels"] == 1))
+
+
+MAKERS: dict[str, Maker] = {
+    "16c": dask_computes,
+    "16d": dask_rests,
+    "36a": papermill,
+    "37": scheduled,
+    "42": kept_by_wish,
+    "46": external_kernel,
+}

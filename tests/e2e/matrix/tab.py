@@ -1,0 +1,86 @@
+"""A tab of a real browser, in a process of its own, which `programs/tab.py` is."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from pathlib import Path
+
+import psutil
+
+from harness.processes import below
+from tests.e2e.matrix.rows import APPS
+from tests.e2e.matrix.scene import Scene
+
+_PROGRAM = Path(__file__).parent / "programs" / "tab.py"
+
+
+class Tab:
+    """One browser with one page of the scene's server, closed with the scene.
+
+    Args:
+        path: behind the server's own address.
+        selector: what the page shows once it is there.
+
+    """
+
+    def __init__(self, scene: Scene, path: str, selector: str) -> None:
+        page = f"/user/{scene.user}/{path}"
+        command = [
+            str(APPS / "python"),
+            str(_PROGRAM),
+            scene.hub.url,
+            scene.user,
+            scene.hub.place.password,
+            page,
+            selector,
+        ]
+        self._log = (scene.folder / f"tab-{scene.user}.log").open("w")
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
+        self._turn = threading.Lock()
+        self._frozen: list[psutil.Process] = []
+        scene.at_end(self.close)
+        self._answer()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise ConnectionError(f"the browser has ended: {Path(self._log.name).read_text()[-1500:]}")
+        return line.strip()
+
+    def tell(self, order: str) -> tuple[int, int]:
+        """Have something done: hide, scroll, click SELECTOR, type TEXT, look.
+
+        Returns how many requests the page sent since the last order, and how many elements there are for the
+        selector.
+        """
+        assert self._process.stdin is not None
+        with self._turn:
+            self._process.stdin.write(f"{order}\n")
+            self._process.stdin.flush()
+            sent, found = self._answer().split()
+        return int(sent), int(found)
+
+    def freeze(self) -> None:
+        """Have its machine fall asleep: nothing of it runs any more, and its connections stay."""
+        self._frozen = below(self._process.pid)
+        for process in self._frozen:
+            process.suspend()
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing of it runs."""
+        return bool(self._frozen) and all(p.status() == psutil.STATUS_STOPPED for p in self._frozen)
+
+    def close(self) -> None:
+        """End the browser."""
+        for process in [*below(self._process.pid), psutil.Process(self._process.pid)]:
+            try:
+                process.kill()
+            except psutil.Error:  # it ended by itself
+                continue
+        self._process.wait()
+        self._log.close()
