@@ -9,6 +9,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 
 from harness.processes import MARK, alive, below, command_line, find_below
 from harness.waiting import wait_until
+from tests.e2e.matrix.kernels import COMPUTE
 from tests.e2e.matrix.rows import APPS
 from tests.e2e.matrix.scene import Scene
 from tests.e2e.matrix.stage import Maker
@@ -57,7 +58,7 @@ def papermill(scene: Scene) -> None:
 
 def scheduled(scene: Scene) -> None:
     """Row 37."""
-    long_notebook(scene)
+    long_notebook(scene, f"import time\n{COMPUTE}")
     found = scene.browser.call("GET", "scheduler/runtime_environments").json()
     job = {"name": "night", "input_uri": "long.ipynb", "runtime_environment_name": found[0]["name"]}
     answer = scene.browser.call("POST", "scheduler/jobs", {**job, "output_formats": ["ipynb"]})

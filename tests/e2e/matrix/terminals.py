@@ -115,12 +115,12 @@ def resized_and_reconnected(scene: Scene) -> None:
     scene.premise("its shell lives", scene.has_shell)
 
 
-def long_notebook(scene: Scene) -> None:
+def long_notebook(scene: Scene, source: str = "import time; time.sleep(900)") -> None:
     """Write `long.ipynb`, whose cell takes long."""
     cell: dict[str, object]
     cell = {"cell_type": "code", "execution_count": None, "id": "a", "metadata": {}, "outputs": []}
     notebook = {
-        "cells": [{**cell, "source": "import time; time.sleep(900)"}],
+        "cells": [{**cell, "source": source}],
         "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
         "nbformat": 4,
         "nbformat_minor": 5,
