@@ -8,7 +8,17 @@ from dataclasses import replace
 
 import pytest
 
-from tests.e2e.matrix import apps, browser, extensions, kernels, reported, requests, terminals
+from tests.e2e.matrix import (
+    apps,
+    browser,
+    choices,
+    elsewhere,
+    extensions,
+    kernels,
+    reported,
+    requests,
+    terminals,
+)
 from tests.e2e.matrix.outcome import Outcome, PremiseError, WrongVerdictError
 from tests.e2e.matrix.page import PAGE, document, page, promised
 from tests.e2e.matrix.row import Fate, Right, Row
@@ -24,6 +34,8 @@ MAKERS = {
     "reported": reported.MAKERS,
     "browser": browser.TABS,
     "dashboards": browser.DASHBOARDS,
+    "elsewhere": elsewhere.MAKERS,
+    "choices": choices.MAKERS,
 }
 
 
@@ -82,6 +94,15 @@ def test_only_what_is_right_for_the_right_reason_passes() -> None:
     for absent in (replace(SEEN, faults=("no cell",)), replace(SEEN, oldest_activity=24)):
         with pytest.raises(PremiseError):
             absent.check(BUSY)
+
+
+def test_what_an_operators_hook_keeps_is_kept_by_the_hook() -> None:
+    """Beside its word there is the signal that would have condemned."""
+    kept = replace(SEEN, reason="hook_keeps")
+    assert (kept.signal, SEEN.signal) == ("hook", "kernel")
+    kept.check(replace(BUSY, signal="hook"))
+    with pytest.raises(WrongVerdictError):
+        SEEN.check(replace(BUSY, signal="hook"))
 
 
 def test_an_idle_server_must_be_stopped_in_time_and_by_its_own_report() -> None:

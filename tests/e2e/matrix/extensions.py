@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-
 from jupyter_client.blocking.client import BlockingKernelClient
 
-from harness.processes import MARK, alive, below, command_line, find_below
+from harness.processes import alive, below, command_line, find_below
 from harness.waiting import wait_until
 from tests.e2e.matrix.kernels import COMPUTE
-from tests.e2e.matrix.rows import APPS
 from tests.e2e.matrix.scene import Scene
+from tests.e2e.matrix.servers import APPS
 from tests.e2e.matrix.stage import Maker
 from tests.e2e.matrix.terminals import long_notebook
 
@@ -79,15 +76,7 @@ def external_kernel(scene: Scene) -> None:
     folder = scene.folder / "external"
     folder.mkdir(exist_ok=True)
     file = folder / "kernel-11111111-2222-4333-8444-555555555555.json"
-    environment = {**os.environ, "HOME": str(scene.folder), MARK: scene.hub.place.mark}
-    process = subprocess.Popen(
-        [scene.python, "-m", "ipykernel_launcher", "-f", str(file)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    scene.at_end(process.wait)
-    scene.at_end(process.kill)
+    scene.start([scene.python, "-m", "ipykernel_launcher", "-f", str(file)])
     wait_until(lambda: file.exists() and file.stat().st_size > 100, 30, "the kernel has written its file")
     client = BlockingKernelClient(connection_file=str(file))
     client.load_connection_file()

@@ -26,7 +26,7 @@ class Outcome:
 
     ``oldest_activity`` is the greatest age of the Hub's last_activity while the server ran, ``gone_after``
     None for a server that was not stopped. ``reason``, ``basis``, ``decided_by`` and ``text`` are hubcull's
-    newest verdict.
+    newest verdict, ``signals`` what the server's report said shortly before the deadline.
     """
 
     number: str
@@ -39,6 +39,7 @@ class Outcome:
     decided_by: str
     text: str
     faults: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()
 
     @property
     def stock(self) -> Fate:
@@ -57,6 +58,8 @@ class Outcome:
     @property
     def signal(self) -> str:
         """The source that keeps the server, without its number; empty where nothing did."""
+        if self.gone_after is None and self.reason == "hook_keeps":
+            return "hook"
         return self.decided_by.partition(":")[0] if self.gone_after is None else ""
 
     def check(self, row: Row) -> None:
@@ -92,4 +95,4 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values, with what follows from them."""
         said = {"stock": self.stock.value, "hubcull": self.hubcull.value, "signal": self.signal}
-        return {**asdict(self), "faults": list(self.faults), **said}
+        return {**asdict(self), "faults": list(self.faults), "signals": list(self.signals), **said}

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from harness.calls import call
-from harness.processes import below, command_line, environment, marked
+from harness.processes import MARK, below, command_line, environment, marked
 from harness.realhub import RealHub
 from harness.situations import Browser
 
@@ -69,6 +74,35 @@ class Scene:
     def at_end(self, close: Callable[[], object]) -> None:
         """Have something called when the watch is over."""
         self._closing.append(close)
+
+    def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a program that is none of the server's; after the watch it is killed, with all below it."""
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, "HOME": str(self.folder), MARK: self.hub.place.mark},
+            stdout=subprocess.DEVNULL,
+            stderr=(self.folder / "started.log").open("ab"),
+            **options,
+        )
+        self.at_end(process.wait)
+        self.end_with(process.pid)
+        return process
+
+    def end_with(self, pid: int) -> None:
+        """Have a process and all that is below it killed when the watch is over."""
+        first = psutil.Process(pid)
+
+        def kill() -> None:
+            for process in (*below(pid), first):
+                with suppress(psutil.Error):  # it ended by itself, and its number is another's
+                    process.kill()
+
+        self.at_end(kill)
+
+    def restart(self, **options: Any) -> None:
+        """Start the server anew with other options, which could not be known before."""
+        self.hub.api.stop_server(self.user)
+        self.hub.api.start_server(self.user, **options)
 
     def running(self) -> bool:
         """Whether the Hub says that the server is ready."""

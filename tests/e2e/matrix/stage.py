@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -61,8 +61,16 @@ def _marks(row: Row) -> list[pytest.MarkDecorator]:
     return marks
 
 
-def play(make: MakeHub, makers: Mapping[str, Maker], request: pytest.FixtureRequest) -> dict[str, Outcome]:
-    """Play the rows for which tests of this module were chosen, and always the idle server."""
+def play(
+    make: MakeHub,
+    makers: Mapping[str, Maker],
+    request: pytest.FixtureRequest,
+    others: Mapping[str, str] | None = None,
+) -> dict[str, Outcome]:
+    """Play the rows for which tests of this module were chosen, and always the idle server.
+
+    ``others`` are options of the service that take the place of ours.
+    """
     own = request.getfixturevalue("tmp_path_factory").getbasetemp()
     shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     rows = {IDLE.number: IDLE}
@@ -71,8 +79,9 @@ def play(make: MakeHub, makers: Mapping[str, Maker], request: pytest.FixtureRequ
             row = item.callspec.params["row"]
             assert isinstance(row, Row)
             rows[row.number] = row
-    options = (f"--timeout={TIMEOUT:g}", "--cull-every=1", "--warm-up=15", f"--visible-tab-grace={GRACE:g}")
-    hub = make(*options, lab=True, spawner_environment={"HUBCULL_SAMPLE_INTERVAL": f"{LOOKS:g}"})
+    times = {"timeout": TIMEOUT, "cull-every": 1, "warm-up": 15, "visible-tab-grace": GRACE}
+    words = [f"--{name}={value}" for name, value in {**times, **(others or {})}.items()]
+    hub = make(*words, lab=True, spawner_environment={"HUBCULL_SAMPLE_INTERVAL": f"{LOOKS:g}"})
     pace = Pace(shared)
     with Watch(hub) as watch, ThreadPoolExecutor(len(rows)) as pool:
         playing = [
@@ -103,6 +112,7 @@ def _play(watch: Watch, row: Row, make: Maker, pace: Pace) -> Outcome:
     try:
         _wait(seen, acted + TIMEOUT - BEFORE)
         scene.check("before the deadline")
+        signals = watch.signals(scene.user)
         _wait(seen, acted + watched)
         if seen.gone is None:
             scene.check("at the end")
@@ -111,7 +121,8 @@ def _play(watch: Watch, row: Row, make: Maker, pace: Pace) -> Outcome:
     stop = {} if seen.gone is None else watch.decision(scene.user)
     if seen.gone is not None and not stop:
         scene.faults.append("the server ended, and hubcull did not stop it")
-    return _outcome(row, seen, acted, {**seen.verdict, **stop}, scene.faults)
+    said = {**seen.verdict, **stop, "signals": signals}
+    return _outcome(row, seen, acted, said, scene.faults)
 
 
 def _make(hub: RealHub, row: Row, make: Maker, tries: int = 2) -> Scene:
@@ -135,6 +146,10 @@ def _wait(seen: Seen, until: float) -> None:
         time.sleep(0.2)
 
 
+def _strings(values: object) -> Iterator[str]:
+    yield from map(str, values) if isinstance(values, list) else ()
+
+
 def _outcome(row: Row, seen: Seen, acted: float, said: Mapping[str, object], faults: list[str]) -> Outcome:
     return Outcome(
         number=row.number,
@@ -146,6 +161,7 @@ def _outcome(row: Row, seen: Seen, acted: float, said: Mapping[str, object], fau
         basis=str(said.get("basis")),
         decided_by=str(said.get("decided_by") or ""),
         text=str(said.get("text")),
+        signals=tuple(_strings(said.get("signals"))),
         faults=tuple(faults),
     )
 

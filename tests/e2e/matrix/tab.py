@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 
 from harness.processes import below
-from tests.e2e.matrix.rows import APPS
 from tests.e2e.matrix.scene import Scene
+from tests.e2e.matrix.servers import APPS
 
 _PROGRAM = Path(__file__).parent / "programs" / "tab.py"
 
@@ -34,6 +34,7 @@ class Tab:
             scene.hub.place.password,
             page,
             selector,
+            str(scene.folder / "tab.png"),
         ]
         self._log = (scene.folder / f"tab-{scene.user}.log").open("w")
         self._process = subprocess.Popen(
@@ -55,7 +56,7 @@ class Tab:
         """Have something done: hide, scroll, click SELECTOR, type TEXT, look.
 
         Returns how many requests the page sent since the last order, and how many elements there are for the
-        selector.
+        selector. Whoever looks leaves a picture of the page beside the log.
         """
         assert self._process.stdin is not None
         with self._turn:

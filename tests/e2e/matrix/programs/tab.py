@@ -1,6 +1,7 @@
 """A tab of a real browser: signs in, opens a page, does what it is told, and answers, each in a line.
 
-Its arguments are the Hub's address, the user, the password, the page's path, and a selector to wait for.
+Its arguments are the Hub's address, the user, the password, the page's path, a selector to wait for, and a
+file for pictures.
 """
 
 import os
@@ -46,6 +47,8 @@ def obey(page: Page, order: str, selector: str) -> str:
         page.click(rest)
     elif word == "type":
         page.keyboard.type(f"{rest} ")
+    elif word == "look":
+        page.screenshot(path=sys.argv[6])
     page.wait_for_timeout(500)
     sent, requests[0] = requests[0], 0
     return f"{sent} {page.locator(selector).count()}"
@@ -63,9 +66,7 @@ def main() -> None:
     if program is None:
         sys.exit("these rows need a Chromium: on Debian, apt install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program, args=[*FLAGS, "--disable-dev-shm-usage"]
-        )
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         page = browser.new_page(viewport={"width": 1200, "height": 800})
         page.on("request", lambda _: requests.__setitem__(0, requests[0] + 1))
         selector = sys.argv[5]
