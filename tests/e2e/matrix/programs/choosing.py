@@ -11,7 +11,7 @@ def hook(server: dict[str, Any], inactive_limit: float, evidence: Any) -> object
     if evidence.report and any(signal.kind == "kernel_input" for signal in evidence.report.signals):
         return False, "a question waits for its answer"
     if (server.get("user_options") or {}).get("profile") == "shows":
-        age = datetime.now(timezone.utc) - datetime.fromisoformat(server["last_activity"])
+        age = datetime.now(timezone.utc) - evidence.server.last_activity
         return age > timedelta(seconds=inactive_limit), "by last_activity"
     return None
 
