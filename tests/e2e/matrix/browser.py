@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 
+from harness.waiting import wait_until
 from tests.e2e.matrix.scene import A_PERSON, Scene
 from tests.e2e.matrix.stage import Maker
 from tests.e2e.matrix.tab import Tab
@@ -11,6 +13,8 @@ from tests.e2e.matrix.tab import Tab
 _CELL = ".jp-NotebookPanel .jp-Cell"
 _SHARED = "lab/tree/RTC:notes.md?factory=Editor"
 _TEXT = ".jp-FileEditor .cm-content"
+_SLOWEST = 11.0
+"""Seconds, longer than between two ticks of a page's timers, each of which ticks once more when hidden."""
 _KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
 
 
@@ -37,7 +41,14 @@ def _polls(scene: Scene, tab: Tab) -> None:
 
 
 def _is_silent(scene: Scene, tab: Tab) -> None:
-    tab.tell("look")
+    """Wait until the page sends nothing more, and have it looked at that it stays so."""
+    scene.acted = time.monotonic()
+
+    def has_ended() -> bool:
+        time.sleep(_SLOWEST)
+        return tab.tell("look")[0] == 0
+
+    wait_until(has_ended, 60, "the page falls silent")
 
     def holds() -> bool:
         sent, found = tab.tell("look")

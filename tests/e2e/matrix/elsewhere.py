@@ -32,12 +32,12 @@ def _gateway(scene: Scene) -> str:
     """Have the server's kernels run on a gateway, which is not below it, and return its address."""
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
-    command = [str(APPS / "jupyter-kernelgateway"), "--allow-root", "--KernelGatewayApp.ip=127.0.0.1"]
+    command = [str(APPS / "jupyter-kernelgateway"), "--KernelGatewayApp.ip=127.0.0.1"]
     command += [f"--KernelGatewayApp.port={port}", "--KernelGatewayApp.port_retries=0"]
     command += ["--JupyterWebsocketPersonality.list_kernels=True"]
     scene.start(command)
     wait_until(lambda: _answers(f"{url}/api"), 60, "the gateway answers")
-    scene.restart(args=[f"--gateway-url={url}"])
+    scene.restart(args=[f"--GatewayClient.url={url}"])
     return url
 
 

@@ -6,6 +6,7 @@ from tests.e2e.matrix.row import Fate, Need, Right, Row
 from tests.e2e.matrix.servers import (
     BOKEH,
     COLLABORATION,
+    KEEPALIVE,
     NO_PYTHON,
     ONLY_CELLS,
     POLLED,
@@ -31,8 +32,8 @@ _EXTENDED = (
         made="`papermill`, a cell that takes long, its tab closed", server=using()),
     Row("37", "extensions", "A job of jupyter-scheduler", ACTIVE, STOPPED, "server", need=APP,
         made="`POST scheduler/jobs` of a notebook whose cell computes", server=using("jupyter_scheduler")),
-    Row("42", "extensions", "Somebody chose jupyter-keepalive", ACTIVE, STOPPED, "keepalive", need=APP,
-        made="`POST ext-keepalive`; it says so again every 60 s", server=using("jupyter_keepalive")),
+    Row("42", "extensions", "Somebody chose jupyter-keepalive", ACTIVE, KEPT, "keepalive", need=APP,
+        made="`POST ext-keepalive`, its beat of 60 s scaled to 5 s", server=KEEPALIVE),
     Row("46", "extensions", "An external kernel prints", ACTIVE, STOPPED, "kernel", need=APP,
         made="a kernel that another program started, in `external_connection_dir`",
         server={"args": ["--ServerApp.allow_external_kernels=True",

@@ -26,7 +26,7 @@ _EXTENSIONS = (
 
 def using(*extensions: str, args: Sequence[str] = ()) -> dict[str, Any]:
     """Return the options of a server in that environment, with these of its extensions and no others."""
-    chosen = {name: name in extensions for name in _EXTENSIONS}
+    chosen = {name: name in extensions for name in (*_EXTENSIONS, *extensions)}
     enabled = f"--ServerApp.jpserver_extensions={chosen!r}"
     return {"program": str(APPS / "jupyterhub-singleuser"), "args": [enabled, *args]}
 
@@ -47,10 +47,9 @@ def app(program: str, *words: str, **settings: object) -> dict[str, Any]:
     return using(args=[f"--ServerProxy.servers={{'app': {entry!r}}}"])
 
 
-POLLED = {
-    "args": ["--ServerApp.jpserver_extensions={'polled': True}"],
-    "env": {"PYTHONPATH": str(PROGRAMS)},
-}
+_OURS = {"env": {"PYTHONPATH": str(PROGRAMS)}}
+POLLED = {"args": ["--ServerApp.jpserver_extensions={'polled': True}"], **_OURS}
+KEEPALIVE = {**using("jupyter_keepalive", "quick_keepalive"), **_OURS}
 PROXIED = proxied()
 PROXIED_EXCLUDED = proxied(exclude_last_activity_patterns=[".*/heartbeat"])
 BOKEH = app(

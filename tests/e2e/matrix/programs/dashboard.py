@@ -1,11 +1,12 @@
 """A dashboard of Bokeh that the server moves by itself, every second."""
 
 from bokeh.io import curdoc
-from bokeh.models import ColumnDataSource
+from bokeh.layouts import column
+from bokeh.models import ColumnDataSource, Div
 from bokeh.plotting import figure
 
 source = ColumnDataSource({"x": [0], "y": [0]})
-plot = figure(title="moves")
+plot = figure()
 plot.line("x", "y", source=source)
 
 
@@ -15,5 +16,5 @@ def move() -> None:
     source.stream({"x": [x], "y": [x % 7]})
 
 
-curdoc().add_root(plot)
+curdoc().add_root(column(Div(text="moves"), plot))
 curdoc().add_periodic_callback(move, 1000)
