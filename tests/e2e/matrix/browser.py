@@ -73,7 +73,7 @@ def hidden(scene: Scene) -> None:
 def classic(scene: Scene) -> None:
     """Row 6."""
     _notebook(scene)
-    _is_silent(scene, Tab(scene, "nbclassic/notebooks/a.ipynb", ".code_cell"))
+    _is_silent(scene, Tab(scene, "notebooks/a.ipynb", ".code_cell"))
 
 
 def asleep(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""Scales jupyter-keepalive as all times of the matrix: it says every 5 s, not every 60 s, that it wants to stay.
+"""Scales jupyter-keepalive as all times of the matrix: it says every 5 s, not every 60 s, what it wants.
 
 An extension that is loaded beside it; its handlers take the countdown that they find.
 """
