@@ -11,18 +11,32 @@ from tests.e2e.matrix.stage import Maker
 from tests.e2e.matrix.tab import Tab
 
 _CELL = ".jp-NotebookPanel .jp-Cell"
-_SHARED = "lab/tree/RTC:notes.md?factory=Editor"
 _TEXT = ".jp-FileEditor .cm-content"
 _SLOWEST = 11.0
 """Seconds, longer than between two ticks of a page's timers, each of which ticks once more when hidden."""
 _KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
 
 
-def _notebook(scene: Scene) -> None:
+def _notebook(scene: Scene, page: str = "lab/tree/a.ipynb", selector: str = _CELL) -> Tab:
+    """Open a notebook, and wait until its page is connected to its kernel."""
     cell: dict[str, object] = {"cell_type": "code", "execution_count": None, "id": "a", "metadata": {}}
     cells = [{**cell, "outputs": [], "source": "1 + 1"}]
     text = json.dumps({"cells": cells, "metadata": _KERNEL, "nbformat": 4, "nbformat_minor": 5})
     scene.file("a.ipynb", text)
+    tab = Tab(scene, page, selector)
+    wait_until(lambda: scene.status()["connections"] == 1, 60, "the page is connected to its kernel")
+    return tab
+
+
+def _text(scene: Scene) -> Tab:
+    """Open a text in an editor."""
+    scene.file("notes.md", "a line\n\n" * 500)
+    return Tab(scene, "lab/tree/notes.md?factory=Editor", _TEXT)
+
+
+def _is_shared(scene: Scene) -> None:
+    """Have it looked at that the server keeps the document's history, as it does of shared ones."""
+    scene.premise("the document is shared", lambda: (scene.folder / ".jupyter_ystore.db").stat().st_size > 0)
 
 
 def _autosave(scene: Scene) -> None:
@@ -64,22 +78,19 @@ def visible(scene: Scene) -> None:
 
 def hidden(scene: Scene) -> None:
     """Row 5."""
-    _notebook(scene)
-    tab = Tab(scene, "lab/tree/a.ipynb", _CELL)
+    tab = _notebook(scene)
     tab.tell("hide")
     _is_silent(scene, tab)
 
 
 def classic(scene: Scene) -> None:
     """Row 6."""
-    _notebook(scene)
-    _is_silent(scene, Tab(scene, "notebooks/a.ipynb", ".code_cell"))
+    _is_silent(scene, _notebook(scene, "notebooks/a.ipynb", ".code_cell"))
 
 
 def asleep(scene: Scene) -> None:
     """Row 8."""
-    _notebook(scene)
-    tab = Tab(scene, "lab/tree/a.ipynb", _CELL)
+    tab = _notebook(scene)
     tab.tell("look")
     tab.freeze()
     scene.premise("nothing of the browser runs", lambda: tab.is_frozen)
@@ -88,9 +99,8 @@ def asleep(scene: Scene) -> None:
 def writing(scene: Scene) -> None:
     """Row 9a."""
     _autosave(scene)
-    scene.file("notes.md", "a line\n")
-    tab = Tab(scene, "lab/tree/notes.md?factory=Editor", _TEXT)
-    tab.tell("click .jp-FileEditor .cm-content")
+    tab = _text(scene)
+    tab.tell(f"click {_TEXT}")
     scene.again(lambda: tab.tell("type word"), A_PERSON)
     notes = scene.folder / "notes.md"
     scene.premise("it was saved", lambda: notes.read_text().count("word") > 2)
@@ -99,14 +109,12 @@ def writing(scene: Scene) -> None:
 def saving_nothing(scene: Scene) -> None:
     """Row 11."""
     _autosave(scene)
-    _notebook(scene)
-    _polls(scene, Tab(scene, "lab/tree/a.ipynb", _CELL))
+    _polls(scene, _notebook(scene))
 
 
 def reading(scene: Scene) -> None:
     """Row 12."""
-    scene.file("notes.md", "a line\n\n" * 500)
-    tab = Tab(scene, "lab/tree/notes.md?factory=Editor", _TEXT)
+    tab = _text(scene)
     scene.again(lambda: tab.tell("scroll"), A_PERSON)
     _polls(scene, tab)
 
@@ -119,16 +127,16 @@ def dashboard(scene: Scene) -> None:
 
 def shared_and_quiet(scene: Scene) -> None:
     """Row 43."""
-    scene.file("notes.md", "a line\n")
-    tab = Tab(scene, _SHARED, _TEXT)
+    tab = _text(scene)
+    _is_shared(scene)
     tab.tell("hide")
     _is_silent(scene, tab)
 
 
 def shared_and_written(scene: Scene) -> None:
     """Row 44."""
-    scene.file("notes.md", "a line\n")
-    tab = Tab(scene, _SHARED, _TEXT)
+    tab = _text(scene)
+    _is_shared(scene)
     tab.tell(f"click {_TEXT}")
     scene.again(lambda: tab.tell("type word"), A_PERSON)
     notes = scene.folder / "notes.md"

@@ -56,7 +56,7 @@ class Tab:
         """Have something done: hide, scroll, click SELECTOR, type TEXT, look.
 
         Returns how many requests the page sent since the last order, and how many elements there are for the
-        selector. Whoever looks leaves a picture of the page beside the log.
+        selector. Whoever opens it or looks leaves a picture of the page beside the log.
         """
         assert self._process.stdin is not None
         with self._turn:

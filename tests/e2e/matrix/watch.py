@@ -71,7 +71,8 @@ class Watch:
     def signals(self, user: str) -> list[str]:
         """Return what the newest report of the user's default server says, a line for each signal."""
         answer = self.hub.ask_service(f"api/v1/servers?user={user}&server=")
-        found = answer.json() if answer.ok else {}
+        servers = answer.json()["servers"] if answer.ok else []
+        found = servers[0] if servers else {}
         return [" ".join(f"{k}={v}" for k, v in each.items()) for each in found.get("signals", ())] + [
             f"fault {each['name']}: {each['detail']}" for each in found.get("faults", ())
         ]

@@ -27,12 +27,15 @@ requests = [0]
 
 
 def open_page(page: Page, hub: str, user: str, password: str, path: str, selector: str) -> None:
-    """Sign in and wait for the page."""
+    """Sign in and wait for the page, of which a picture is taken whether it comes or not."""
     page.goto(f"{hub}hub/login?next={quote(path)}")
     page.fill("#username_input", user)
     page.fill("#password_input", password)
     page.click("#login_submit")
-    page.wait_for_selector(selector, timeout=90_000)
+    try:
+        page.wait_for_selector(selector, timeout=60_000)
+    finally:
+        page.screenshot(path=sys.argv[6])
 
 
 def obey(page: Page, order: str, selector: str) -> str:
