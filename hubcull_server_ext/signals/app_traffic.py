@@ -24,6 +24,9 @@ HEARTBEATS = (
 """Paths behind an app's own that its page, or a monitor, asks for by itself."""
 
 _MOST_KEYS = 300
+_TOGETHER = 0.05
+"""Seconds within which frames are parts of one message: Bokeh's page sends a head, which keeps its beat, and
+a body that is never twice as long."""
 _RFB = b"RFB 0"
 """With this a desktop's viewer begins (RFC 6143, 7.1.1)."""
 _RFB_INPUT = frozenset({4, 5, 6, 255})
@@ -80,6 +83,8 @@ class SocketTraffic:
         self._beats: OrderedDict[tuple[bool, int], Beat] = OrderedDict()
         self._begun = False
         self._is_desktop = False
+        self._beaten = float("-inf")
+        """When the newest frame came that kept a beat (monotonic s)."""
 
     def act(self, frame: str | bytes, at: float) -> bool:
         """Tell whether a person acted by this frame, which came at ``at`` (monotonic s)."""
@@ -98,7 +103,9 @@ class SocketTraffic:
         self._beats[key] = beat
         while len(self._beats) > _MOST_KEYS:
             self._beats.popitem(last=False)
-        return not beat.comes(at)
+        if beat.comes(at):
+            self._beaten = at
+        return at - self._beaten > _TOGETHER
 
 
 def _is_vscode_chatter(frame: bytes) -> bool:

@@ -85,6 +85,28 @@ def test_frames_count_until_those_of_their_length_keep_a_beat() -> None:
     assert not socket.act("", 33.0)
 
 
+def bokeh(socket: SocketTraffic, at: float, length: int) -> bool:
+    """Send a message as Bokeh's page does, in three frames; return whether any of them is a person's."""
+    frames = ('{"msgid":"1001","msgtype":"PATCH-DOC"}', "{}", "x" * length)
+    found = [socket.act(frame, at + 0.002 * i) for i, frame in enumerate(frames)]
+    return any(found)
+
+
+def test_a_body_belongs_to_the_head_that_keeps_a_beat() -> None:
+    """A plot that the server moves: its page answers each time with the range that it then shows."""
+    socket = SocketTraffic()
+    answers = [bokeh(socket, 1.0 * i, 150 + 3 * (i % 17) + i) for i in range(60)]
+    assert answers == [True] * 3 + [False] * 57
+    assert bokeh(socket, 59.4, 180), "somebody zooms"
+    assert socket.act("x" * 500, 60.2), "without a head it is another message"
+
+
+def test_a_body_alone_counts_however_it_comes() -> None:
+    """What keeps no beat of its own is a person's, unless what it came with does."""
+    socket = SocketTraffic()
+    assert all(socket.act("x" * (100 + i), 1.0 * i) for i in range(30))
+
+
 def test_typing_counts_every_key() -> None:
     """Frames of one length, fast and at uneven times."""
     socket = SocketTraffic()
