@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
+from typing import Any, NamedTuple
 
 import zmq
 from hypothesis import given, settings
@@ -17,6 +17,13 @@ from hubcull_server_ext.signals.kernel_state import KernelState
 from hubcull_server_ext.signals.kernel_watched import Watched
 
 Frames = list[bytes]
+
+
+class Frame(NamedTuple):
+    """A part of a message as it is received."""
+
+    bytes: bytes
+    more: bool
 
 
 class Stream:
@@ -42,10 +49,13 @@ class Stream:
     def call_later(self, _delay: float, act: Callable[[], None]) -> None:
         self.timers.append(act)
 
-    def recv_multipart(self, _flags: int) -> Frames:
+    def recv(self, _flags: int, copy: bool) -> Frame:
+        assert not copy
         if not self.queue:
             raise zmq.Again
-        return self.queue.pop(0)
+        first, *rest = self.queue[0]
+        self.queue[:1] = [rest] if rest else []
+        return Frame(first, bool(rest))
 
     def come(self, *messages: Frames) -> None:
         """Let messages come in, and wake whoever waits for them."""
@@ -72,7 +82,7 @@ class Time:
 
 def numbered(begin: int, end: int) -> list[Frames]:
     """Return messages that are told apart by a number."""
-    return [[str(number).encode()] for number in range(begin, end)]
+    return [[str(number).encode(), b"content"] for number in range(begin, end)]
 
 
 def test_a_flood_wakes_seldom_and_loses_nothing() -> None:
