@@ -16,6 +16,7 @@ from jupyter_server.serverapp import ServerApp
 
 from hubcull_server_ext import wire
 from hubcull_server_ext.app import HubcullExtension
+from tests.component.ext.kernel_watch import heard
 from tests.component.ext.waiting import until
 
 TOKEN = "made-up-token"
@@ -137,19 +138,6 @@ async def test_start_works_without_the_late_hook_and_only_once(
     assert len({report.boot_id for report in service.reports}) == 1
 
 
-def hears_kernel(service: FakeService) -> bool:
-    """Whether the newest report tells of a kernel, and that it is heard.
-
-    A cell begun before that is work by its silent shell alone, and nobody's request: jupyter_server before
-    2.6 does not say that a kernel was started, and the next look finds it.
-    """
-    if not service.reports:
-        return False
-    kinds = {s.kind for s in service.reports[-1].signals}
-    health = {s.name: s.health for s in service.reports[-1].sources}
-    return wire.Kind.KERNEL_CONNECTIONS in kinds and health["kernels"] is wire.Health.OK
-
-
 @pytest.mark.usefixtures("hub_env")
 async def test_silent_cell_and_typed_request_reach_the_service(
     service: FakeService, jp_serverapp: ServerApp, jp_fetch: Any
@@ -160,7 +148,7 @@ async def test_silent_cell_and_typed_request_reach_the_service(
     client = managers.get_kernel(kernel_id).client()
     client.start_channels()
     await client.wait_for_ready(timeout=30)
-    await until(lambda: hears_kernel(service))
+    await until(lambda: heard(service.reports))
     client.execute("import time; time.sleep(60)")
     await jp_fetch(
         "api",

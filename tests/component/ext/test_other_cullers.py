@@ -12,9 +12,9 @@ from jupyter_server.serverapp import ServerApp
 
 from hubcull_server_ext import clock, wire
 from hubcull_server_ext.signals.keepalive import CLAIM, KeepaliveSource
+from tests.component.ext.kernel_watch import heard
 from tests.component.ext.test_app import (
     FakeService,
-    hears_kernel,
     hub_env,
     service,
     started,
@@ -102,7 +102,7 @@ async def test_watching_is_no_activity(service: FakeService, jp_serverapp: Serve
     await jp_fetch("api", "terminals", method="POST", body="{}")
     terminals = jp_serverapp.web_app.settings["terminal_manager"]
     (terminal,) = terminals.terminals.values()
-    await until(lambda: hears_kernel(service))
+    await until(lambda: heard(service.reports))
     await asyncio.sleep(3.0)
     reports = len(service.reports)
     before = (await last_activity(jp_fetch), kernel.last_activity, terminal.last_activity)

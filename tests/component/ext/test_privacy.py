@@ -26,6 +26,7 @@ from harness.processes import MARK, command_line, environment, find_below, kill_
 from harness.situations import Kernel, Terminal
 from harness.waiting import wait_until
 from hubcull_server_ext import wire
+from tests.component.ext.kernel_watch import heard
 
 TOKEN = "token-of-the-test"
 HUB_TOKEN = "token-of-ada"
@@ -212,7 +213,7 @@ def _save_and_look(server: RealServer) -> str:
     return notebook
 
 
-def _compute(server: RealServer, notebook: str) -> tuple[Kernel, Kernel]:
+def _compute(server: RealServer, sink: Sink, notebook: str) -> tuple[Kernel, Kernel]:
     """Leave work in the background of one notebook's kernel, and a silent cell running in another's."""
     kernels = []
     for name in (WORDS["session's name"], "other"):
@@ -220,6 +221,7 @@ def _compute(server: RealServer, notebook: str) -> tuple[Kernel, Kernel]:
         session = {"path": f"{notebook}.{name}", "name": name, "type": "notebook", "kernel": asked}
         made = server.must("POST", "api/sessions", session)
         kernels.append(Kernel(server.url, TOKEN, made["kernel"]["id"]))
+    wait_until(lambda: heard(sink.reports, len(kernels)), 30, "a report that hears both kernels")
     script = server.root / f"{WORDS['script in the background']}.py"
     script.write_text(BURN)
     program = server.root / WORDS["detached program"]
@@ -252,7 +254,7 @@ def _type(server: RealServer) -> Terminal:
 def test_nothing_that_names_a_persons_work_leaves_the_server(server: RealServer, sink: Sink) -> None:
     """Every planted word is there for the extension to see, all of it is reported, and no word is told."""
     notebook = _save_and_look(server)
-    kernels = _compute(server, notebook)
+    kernels = _compute(server, sink, notebook)
     terminal = _type(server)
     server.call("GET", f"proxy/{sink.port}/{WORDS['path in an app']}")
     kind = wire.Kind
