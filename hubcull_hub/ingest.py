@@ -252,8 +252,8 @@ class Ingest:
     def _reply(self, verdict: Verdict, now: Instant) -> Reply:
         left = None if verdict.deadline is None else (verdict.deadline - now.utc).total_seconds()
         return Reply(
-            verdict.action.value,
-            verdict.reason.value,
+            verdict.action,
+            verdict.reason,
             verdict.text,
             verdict.rule,
             self._interval,
@@ -291,8 +291,11 @@ def _faults(report: Report) -> tuple[SourceFault, ...]:
     One that we do not know is strong unless it says of itself that it is weak: what it does not see then
     would not have condemned anybody either.
     """
-    missing = _STRONG.difference([source.name for source in report.sources])
-    failed = [source for source in report.sources if source.health is wire.Health.FAILED]
+    missing, failed = set(_STRONG), []
+    for source in report.sources:
+        missing.discard(source.name)
+        if source.health is wire.Health.FAILED:
+            failed.append(source)
     if not missing and not failed:
         return ()
     unnamed = [SourceFault(n, report.uptime, "not in the report") for n in STRONG_SOURCES if n in missing]

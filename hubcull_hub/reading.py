@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from hubcull_hub.model import Action, Reason
 from hubcull_server_ext import wire
 
 Text = Annotated[str, Meta(max_length=200)]
@@ -82,8 +83,8 @@ class Report(Struct, frozen=True, gc=False):
 class Reply(Struct, frozen=True, gc=False):
     """`wire.Reply`."""
 
-    state: str
-    reason: str
+    state: Action
+    reason: Reason
     text: str
     rule: str
     report_in: float
