@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+from harness.ports import free_ports
 from harness.waiting import wait_until
 from tests.e2e.matrix.scene import A_PERSON, Scene
 from tests.e2e.matrix.stage import Maker
@@ -34,9 +35,17 @@ def _text(scene: Scene) -> Tab:
     return Tab(scene, "lab/tree/notes.md?factory=Editor", _TEXT)
 
 
-def _is_shared(scene: Scene) -> None:
-    """Have it looked at that the server keeps the document's history, as it does of shared ones."""
+def _shared_text(scene: Scene) -> Tab:
+    """Open a text in an editor, and have it looked at that the server keeps its history, as of shared ones.
+
+    The page would miss the server's part of jupyter-scheduler, and ask about it until somebody answers.
+    """
+    folder = scene.folder / ".jupyter" / "labconfig"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "page_config.json").write_text('{"disabledExtensions": {"@jupyterlab/scheduler": true}}')
+    tab = _text(scene)
     scene.premise("the document is shared", lambda: (scene.folder / ".jupyter_ystore.db").stat().st_size > 0)
+    return tab
 
 
 def _autosave(scene: Scene) -> None:
@@ -125,18 +134,27 @@ def dashboard(scene: Scene) -> None:
     scene.premise("the page is there", lambda: tab.tell("look")[1] > 0)
 
 
+def dask(scene: Scene) -> None:
+    """Row 41d: a cluster that has nothing to do, looked at."""
+    (port,) = free_ports(1)
+    code = "from distributed import Client, LocalCluster\ncluster = LocalCluster(n_workers=1, "
+    code += f"threads_per_worker=1, dashboard_address='127.0.0.1:{port}')\nclient = Client(cluster)"
+    with scene.browser.open_kernel() as kernel:
+        assert kernel.run(code, within=60)["status"] == "ok"
+    tab = Tab(scene, f"proxy/{port}/status", "text=Workers")
+    scene.premise("the page is there", lambda: tab.tell("look")[1] > 0)
+
+
 def shared_and_quiet(scene: Scene) -> None:
     """Row 43."""
-    tab = _text(scene)
-    _is_shared(scene)
+    tab = _shared_text(scene)
     tab.tell("hide")
     _is_silent(scene, tab)
 
 
 def shared_and_written(scene: Scene) -> None:
     """Row 44."""
-    tab = _text(scene)
-    _is_shared(scene)
+    tab = _shared_text(scene)
     tab.tell(f"click {_TEXT}")
     scene.again(lambda: tab.tell("type word"), A_PERSON)
     notes = scene.folder / "notes.md"
@@ -154,4 +172,4 @@ TABS: dict[str, Maker] = {
     "43": shared_and_quiet,
     "44": shared_and_written,
 }
-DASHBOARDS: dict[str, Maker] = dict.fromkeys(("41", "41a", "41b"), dashboard)
+DASHBOARDS: dict[str, Maker] = {**dict.fromkeys(("41", "41a", "41b"), dashboard), "41d": dask}

@@ -65,6 +65,8 @@ _BROWSER = (
         made="a text that the server writes anew every second, in Chromium", server=STREAMLIT),
     Row("41b", "dashboards", "A Shiny app is open", IDLE, KEPT, need=BROWSER,
         made="a text that the server sends anew every second, in Chromium", server=SHINY),
+    Row("41d", "dashboards", "Dask's own dashboard is open", IDLE, KEPT, need=BROWSER,
+        made="`LocalCluster` in a notebook, without work, its page in Chromium", server=using()),
     Row("12", "browser", "Somebody only reads and scrolls", IDLE, KEPT, need=BROWSER,
         made="a text scrolled in Chromium", option="`visible_tab_grace`, here 45 s: row 12a"),
 )  # fmt: skip
