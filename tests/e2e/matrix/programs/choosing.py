@@ -6,7 +6,7 @@ from typing import Any
 c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821 - a configuration file has it
 
 
-def hook(server: dict[str, Any], inactive_limit: float, evidence: Any) -> object:
+def hook(inactive: timedelta, inactive_limit: float, server: dict[str, Any], evidence: Any) -> object:
     """Keep who is asked something, and of one profile whoever the Hub calls active."""
     if evidence.report and any(signal.kind == "kernel_input" for signal in evidence.report.signals):
         return False, "a question waits for its answer"
