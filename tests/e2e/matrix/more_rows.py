@@ -57,7 +57,7 @@ _BROWSER = (
         made="a text in Chromium with jupyter_collaboration, its page told that it is hidden",
         server=using(*COLLABORATION)),
     Row("44", "browser", "Somebody types in a shared document", ACTIVE, KEPT, "collaboration", need=BROWSER,
-        made="words typed into a text in Chromium with jupyter_collaboration", server=using(*COLLABORATION)),
+        made="words typed into such a text, its page told that it is hidden, so that it does not poll", server=using(*COLLABORATION)),
     Row("41", "dashboards", "A Dask or Bokeh dashboard is open", IDLE, KEPT, need=BROWSER,
         made="a plot that the server moves every second, in Chromium", option="`watch_apps`: row 41c",
         server=BOKEH),
