@@ -8,7 +8,8 @@ nothing of what it is that comes, and keeps times only.
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
+from collections.abc import Iterable
+from itertools import islice, pairwise
 from statistics import median
 
 _REMEMBERED = 13
@@ -51,6 +52,8 @@ class Beat:
             agreeing = sum(abs(gap - period) <= slack for gap in gaps)
             if period < _SHORTEST_PERIOD or agreeing < _SHARE * len(gaps):
                 continue
+            if not _take_turns(times, lag, slack):
+                continue
             if gaps[-1] > _MISSED * period + slack:
                 times.clear()
                 times.append(at)
@@ -58,6 +61,16 @@ class Beat:
             if gaps[-1] >= period - slack:
                 return True
         return False
+
+
+def _take_turns(times: Iterable[float], lag: int, slack: float) -> bool:
+    """Whether so many timers come one after the other: the gaps between them come again, each in its turn.
+
+    By their sums alone a person's uneven gaps look like two timers every now and then.
+    """
+    gaps = [later - sooner for sooner, later in pairwise(times)]
+    again = [abs(gap - before) <= slack for before, gap in zip(gaps, gaps[lag:], strict=False)]
+    return lag == 1 or sum(again) >= _SHARE * len(again)
 
 
 class LongPoll:

@@ -45,6 +45,11 @@ def test_uneven_gaps_are_mostly_a_person(gaps: list[float]) -> None:
             assert max(recent.count(gap) for gap in recent) >= 3
 
 
+def test_gaps_that_only_add_up_are_no_two_timers() -> None:
+    """Each two of these take about 16 s together, as the polls of two tabs would."""
+    assert not any(on_beat(list(accumulate([1.0, 2.1, 13.0, 3.7, 13.0, 3.7, 7.5, 7.5]))))
+
+
 def test_reading_page_after_page_is_a_person() -> None:
     """Gaps as of somebody who turns pages."""
     gaps = [9.2, 31.0, 14.5, 3.3, 52.1, 22.8, 11.0, 40.2, 6.1, 17.7]
