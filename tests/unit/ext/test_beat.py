@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubcull_server_ext.signals.beat import Beat, LongPoll
@@ -23,6 +23,7 @@ def test_a_timer_is_known_after_three_of_its_periods(period: float) -> None:
     assert on_beat([i * period for i in range(8)]) == [False] * 3 + [True] * 5
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-0.1, 0.1), min_size=20, max_size=20))
 def test_a_timer_on_a_busy_machine_is_still_one(jitter: list[float]) -> None:
     """Of a beat of 5 s, by 100 ms sooner or later."""
@@ -35,6 +36,7 @@ def test_two_tabs_beside_each_other_are_two_timers() -> None:
     assert all(on_beat(times)[8:])
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([1.0, 2.1, 3.7, 7.5, 13.0, 29.0]), min_size=30, max_size=30))
 def test_uneven_gaps_are_mostly_a_person(gaps: list[float]) -> None:
     """Whoever acts at uneven times is seen: no stretch in which the gaps differ is taken for a beat."""
