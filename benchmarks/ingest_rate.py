@@ -19,9 +19,9 @@ from hubcull_server_ext.wire import REPORTS_PATH
 
 SERVERS = 1_000
 CONNECTIONS = 20
-ROUNDS = 12
-POSTS = 5_000
-SETTLE = 1.5
+ROUNDS = 30
+POSTS = 3_000
+SETTLE = 1.2
 """Seconds after each round, in which the service writes the last evidence; its CPU time is counted, too."""
 REPORT_EVERY = 150.0
 """Seconds between two reports of a server with the default timeout of 600 s."""
