@@ -156,7 +156,6 @@ def shared_and_written(scene: Scene) -> None:
     """Row 44."""
     tab = _shared_text(scene)
     tab.tell(f"click {_TEXT}")
-    tab.tell("hide")
     scene.again(lambda: tab.tell("type word"), A_PERSON)
     notes = scene.folder / "notes.md"
     scene.premise("it was saved by the server", lambda: notes.read_text().count("word") > 2)
