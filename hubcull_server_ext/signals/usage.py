@@ -18,6 +18,9 @@ COMPUTES = 0.1
 use up to 0.004, idle dask workers 0.04, and a slower machine makes more of that."""
 MOVES = 128 * 1024
 """Bytes per second, read and written, from which on a process moves data. Idle ones move up to 18 kB/s."""
+_STARVED_LOOKS = 4
+"""Looks over a whole window at each of which a process would run: it computes, however little it is let. Many
+jobs share few cores, and a container's limit stops all of them most of the time. Idle ones sleep."""
 SHORTEST_SPAN = 1.0
 """Seconds between two looks at least: the use of a processor is counted in steps of 10 ms."""
 
@@ -105,6 +108,8 @@ class Meter:
             span = max(now - look.at, self._window)
             left = gone[look.at].get(process.pid, _NOTHING)
             share = _share(process, moved_now, look.seen[identity], left) / span
+            if share < 1.0 and now - look.at >= self._window and self._is_starved(process, look.at):
+                share = 1.0
             if share >= 1.0:
                 active[identity] = Use(share, look.at)
         self._looks.append(_Look(now, seen))
@@ -113,6 +118,12 @@ class Meter:
     def knows(self, process: Process) -> bool:
         """Whether a process was there at the newest look."""
         return bool(self._looks) and process.identity in self._looks[-1].seen
+
+    def _is_starved(self, process: Process, since: float) -> bool:
+        """Whether it was running, or waiting for a processor, at every look since then and at many."""
+        met = [look.seen.get(process.identity) for look in self._looks if look.at >= since]
+        states = [None if each is None else each[0].state for each in met]
+        return len(states) + 1 >= _STARVED_LOOKS and {process.state, *states} == {"R"}
 
     def _base(self, identity: Identity, begin: float) -> _Look | None:
         return next((look for look in self._looks if look.at >= begin and identity in look.seen), None)

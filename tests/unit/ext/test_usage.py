@@ -40,6 +40,29 @@ def test_a_burst_is_not_active_however_short_the_time_between_two_looks() -> Non
     assert active(meter, 4.0, process(seconds=4.0)) == {10}
 
 
+def test_what_would_run_at_every_look_computes_however_little_it_is_let() -> None:
+    """On a crowded machine, or under a container's limit; one that slept at one look is as idle as it was."""
+    meter = Meter(WINDOW)
+    for now in range(0, 100, 5):
+        used = 0.02 * now
+        starved, awake, asleep = process(10, used), process(11, used), process(12, used)
+        found = active(
+            meter,
+            now,
+            starved._replace(state="R"),
+            awake._replace(state="S" if now % 20 == 0 else "R"),
+            asleep,
+        )
+        assert found == ({10} if now >= WINDOW else set()), now
+
+
+def test_a_few_looks_prove_no_computation() -> None:
+    """They may have met the only moments at which it ran."""
+    meter = Meter(WINDOW)
+    for now in (0.0, 30.0):
+        assert active(meter, now, process(seconds=0.1)._replace(state="R")) == set()
+
+
 def test_what_is_met_for_the_first_time_is_not_known() -> None:
     """It may have run for years before."""
     meter = Meter(WINDOW)
