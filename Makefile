@@ -9,6 +9,8 @@ ARGS   ?=
 HUB    ?= 6
 # How many tests run at once where they have processes to wait for; more than two for each core would not only wait.
 AT_ONCE ?= 4
+# A family of the matrix has up to twenty servers, and some of them compute.
+FAMILIES_AT_ONCE ?= 2
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -74,12 +76,12 @@ e2e: $(READY) $(PROXY) $(PAGE) $(HUB_READY)
 ifdef QUICK
 matrix: $(READY) $(PROXY) $(HUB_READY)
 	@echo "== the matrix without apps and browsers, on a real JupyterHub $(HUB)"
-	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e/matrix -n $(AT_ONCE) --dist loadfile -m 'not app and not browser' $(ARGS)
+	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e/matrix -n $(FAMILIES_AT_ONCE) --dist loadfile -m 'not app and not browser' $(ARGS)
 else
 matrix: $(READY) $(PROXY) $(APPS) $(HUB_READY)
 	@echo "== the matrix, on a real JupyterHub $(HUB)"
 	@rm -rf build/matrix; status=0; \
-	HUBCULL_HUB=$(HUB) HUBCULL_MATRIX=build/matrix $(BIN)/python -m pytest tests/e2e/matrix -n $(AT_ONCE) --dist loadfile $(ARGS) || status=1; \
+	HUBCULL_HUB=$(HUB) HUBCULL_MATRIX=build/matrix $(BIN)/python -m pytest tests/e2e/matrix -n $(FAMILIES_AT_ONCE) --dist loadfile $(ARGS) || status=1; \
 	$(BIN)/python -m tests.e2e.matrix.page build/matrix && exit $$status
 endif
 
