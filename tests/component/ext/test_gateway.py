@@ -122,6 +122,11 @@ def is_busy(_: str | None, signals: list[wire.Signal]) -> bool:
     return any(s.going_on_for is not None for s in signals)
 
 
+def is_begun(doubt: str | None, signals: list[wire.Signal]) -> bool:
+    """Whether work goes on and its page has heard of it: the gateway may say so a moment before."""
+    return is_busy(doubt, signals) and any(s.kind == wire.Kind.KERNEL_REQUEST for s in signals)
+
+
 def is_over(doubt: str | None, signals: list[wire.Signal]) -> bool:
     """Whether work ended, and nothing is in doubt."""
     return doubt is None and any(s.ended_ago is not None for s in signals) and not is_busy(doubt, signals)
@@ -134,7 +139,7 @@ async def test_a_remote_cell_is_work_with_its_page_open_or_closed(remote: Remote
     await remote.send(page, "shell", "kernel_info_request")
     await remote.becomes(lambda doubt, signals: doubt is None and not is_busy(doubt, signals))
     await remote.send(page, "shell", "execute_request", code="import time; time.sleep(5)", silent=False)
-    await remote.becomes(is_busy)
+    await remote.becomes(is_begun)
     page.close()
     signals = await remote.becomes(is_over)
     (work,) = [s for s in signals if s.kind == wire.Kind.KERNEL_BUSY]
