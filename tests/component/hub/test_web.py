@@ -49,7 +49,9 @@ def test_who_sees_which_servers() -> None:
     """Whoever may list and read all at the Hub sees all; a user their own; a bare service nothing."""
 
     async def scenario() -> None:
-        async with world(servers=["alice", "bob"]) as w:
+        async with world() as w:
+            for user in ("alice", "bob"):  # in use: one that is stopped is shown no longer
+                w.add(user, idle=5)
             w.hub.tokens.update(
                 operator=service_token("ops", ["list:users", "read:servers"]),
                 pilot=service_token("ops", ["list:users!group=g", "read:servers!group=g"]),
