@@ -182,6 +182,15 @@ class RealHub:
         except OSError:
             return False
 
+    def says(self, text: str, within: float = 10) -> None:
+        """Wait until hubcull's log says this: what is done shows at the Hub a moment before.
+
+        Raises:
+            TimeoutError: when it does not say so within ``within`` seconds.
+
+        """
+        wait_until(lambda: text in self.service_log.read_text(), within, f"the log says {text!r}")
+
     def log_tail(self, characters: int = 4000) -> str:
         """Return the end of the Hub's log."""
         return self.log.read_text(errors="replace")[-characters:] if self.log.exists() else ""

@@ -94,4 +94,4 @@ def test_a_server_restarted_between_decision_and_stop_is_not_stopped(make_hub: M
             assert left > 0, "the premise failed: its new start took longer than the timeout"
             assert stays(lambda: hub.api.is_ready("rita") and alive(new), left)
             lives.wait(lambda: lives["ida/"].gone is not None, BOUND, "idle ida is stopped")
-        assert "cull server=rita/ result=replaced" in hub.service_log.read_text()
+        hub.says("cull server=rita/ result=replaced")
