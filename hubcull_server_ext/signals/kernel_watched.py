@@ -6,7 +6,6 @@ It knows how a subscription, a probe and what the kernel does belong together; i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,17 +86,22 @@ class Watched:
         return True
 
     def read_unread(self, now: float) -> None:
-        """Read the newest message, if that was left out: what comes next may be compared with it."""
+        """Read the newest message, if that was left out: what comes next may be compared with it.
+
+        One that can not be read is a doubt, and never keeps what comes next from being read.
+        """
         frames, self.unread = self.unread, None
-        if frames is not None:
-            self.state.observe(parse(frames), now)
+        try:
+            if frames is not None:
+                self.state.observe(parse(frames), now)
+        except UnreadableMessageError as error:
+            self.unreadable = str(error)
 
     def catch_up(self, now: float) -> None:
         """Take and read all that has come so far."""
         if self.flow is not None:
             self.flow.catch_up()
-        with suppress(UnreadableMessageError):
-            self.read_unread(now)
+        self.read_unread(now)
 
     def prove(self, now: float) -> None:
         """Find out whether we hear the kernel; while its shell does not answer, take it for busy."""

@@ -190,3 +190,17 @@ def test_a_widgets_messages_are_not_read() -> None:
     watched.state.on_stdin(parse(frames("input_request", "a", "execute_request", 2, "")), 2.0)
     assert watched.state.waiting
     assert not watched.passes(chatter, 3.0)
+
+
+def test_a_message_left_out_that_can_not_be_read_is_a_doubt_and_hides_no_other() -> None:
+    """The work that the next one begins is seen; where none comes, the report says what is wrong."""
+    watched = Watched()
+    watched.probe.first_heard = 0.5
+    broken = [b"<IDS|MSG>", b"", b"no JSON", b"{}", b"{}", b"{}"]
+    assert watched.passes(broken, 1.0)
+    watched.read_unread(2.0)
+    assert watched.unreadable is not None
+    watched.unreadable = None
+    assert watched.passes(broken, 3.0)
+    watched.catch_up(4.0)
+    assert watched.unreadable is not None
