@@ -1,6 +1,7 @@
 """Take reports: prove the reporter, read the wire, keep the evidence, answer with the verdict.
 
-The only place that turns wire messages into the service's own words, and so the seam between versions.
+With `receipt` the only place that turns wire messages into the service's own words, and so the seam between
+versions.
 """
 
 from __future__ import annotations
@@ -19,23 +20,17 @@ from hubcull_hub.model import (
     Received,
     ServerKey,
     ServerState,
-    Signal,
-    SourceFault,
     Verdict,
 )
-from hubcull_hub.policy import decide, report_interval, seconds_since
+from hubcull_hub.policy import decide, report_interval
 from hubcull_hub.reading import Reply, Report, read_report
+from hubcull_hub.receipt import continues, receive, repeats
 from hubcull_hub.sight import Sight
-from hubcull_hub.standing import age_carried, carry, standing, still_at_work
+from hubcull_hub.standing import standing
 from hubcull_hub.store import Store
 from hubcull_server_ext import wire
 
 log = logging.getLogger(__name__)
-
-STRONG_SOURCES = ("kernels", "terminals", "requests", "foreign")
-"""Sources without which idleness is not known; a report that lacks one is in doubt."""
-
-_STRONG = frozenset(STRONG_SOURCES)
 
 CHECK_AGAIN = 600.0
 """Seconds for which a token need not be checked again while report after report shows the same due server:
@@ -107,7 +102,7 @@ class Ingest:
         if entry.started is not None and entry.started != started:
             entry = await self._look(token, asked, fresh=True)
         previous = self._store.report(key, started)
-        if previous is not None and _suspicious(previous, report) and entry.checked_at < asked.mono:
+        if previous is not None and not continues(previous, report) and entry.checked_at < asked.mono:
             entry = await self._look(token, asked, fresh=True)
         if entry.started != started:
             self._book.bind(token, started)
@@ -116,10 +111,19 @@ class Ingest:
             now, previous = self._now(), self._store.report(key, started)
         self._sight.look(now)
         self._sight.report_came(now)
-        if previous is not None and _already_had(previous, report):
+        if previous is not None and repeats(previous, report):
             return self._reply(self._decide(server, now), now)
         validated = entry.checked_at >= asked.mono or self._still_due(previous, entry, asked)
-        received = self._received(report, started, previous, now, validated=validated)
+        received = receive(
+            report,
+            started,
+            previous,
+            now,
+            policy=self._policy,
+            interval=self._interval,
+            heard=self._sight.heard,
+            validated=validated,
+        )
         self._store.put_report(key, received)
         verdict = self._decide(server, now)
         if verdict.reason is Reason.UNCONFIRMED or (not validated and self._awaits_check(key, started)):
@@ -208,44 +212,6 @@ class Ingest:
             raise Refused(404, "not-listed", message, retry_in=pause)
         return server, server.started
 
-    def _received(
-        self,
-        report: Report,
-        started: datetime,
-        previous: Received | None,
-        now: Instant,
-        *,
-        validated: bool,
-    ) -> Received:
-        """Turn a report into evidence, with what earlier runs of the same incarnation still prove."""
-        carried: tuple[Signal, ...] = ()
-        faults = _faults(report)
-        if previous is not None:
-            elapsed = seconds_since(previous, now)
-            same_run = previous.boot_id == report.boot_id
-            if not same_run:
-                carried = carry(previous, report.uptime, elapsed)
-            elif previous.carried:
-                carried = age_carried(previous, elapsed)
-            if same_run and faults:
-                carried += still_at_work(previous, elapsed)
-        # By position, in the order of the fields: half the price, for each report.
-        return Received(
-            started,
-            report.boot_id,
-            report.sequence,
-            report.uptime,
-            now.utc,
-            now.mono,
-            self._interval,
-            self._sight.heard,
-            report.signals,
-            faults,
-            carried,
-            validated,
-            _start_took(report.uptime, started, now) if previous is None else previous.start_took,
-        )
-
     def _decide(self, server: ServerState, now: Instant) -> Verdict:
         return decide(self._store.evidence(server, self._sight.watch(), now), self._policy, now)
 
@@ -265,45 +231,3 @@ def _key_of(entry: Entry) -> ServerKey:
     proof = entry.proof_or_rejection
     assert not isinstance(proof, Rejection)  # noqa: S101 - `_look` has refused those
     return proof.key
-
-
-def _start_took(uptime: float, started: datetime, now: Instant) -> float:
-    """Return how long a start took (s), by the first report, made ``uptime`` seconds after its end."""
-    return max(0.0, (now.utc - started).total_seconds() - uptime)
-
-
-def _suspicious(previous: Received, report: Report) -> bool:
-    """Tell whether a report does not simply continue the last one: then its token is checked again.
-
-    A revoked token in other hands shows itself so, and a server whose process began anew costs one check.
-    """
-    return previous.boot_id != report.boot_id or report.sequence <= previous.sequence
-
-
-def _already_had(previous: Received, report: Report) -> bool:
-    """Tell whether a report is a repetition, or was overtaken on its way: it must not replace a newer one."""
-    return previous.boot_id == report.boot_id and report.sequence <= previous.sequence
-
-
-def _faults(report: Report) -> tuple[SourceFault, ...]:
-    """Return the strong sources that could not be read; one that is not even named is as good as failed.
-
-    One that we do not know is strong unless it says of itself that it is weak: what it does not see then
-    would not have condemned anybody either.
-    """
-    missing, failed = set(_STRONG), []
-    for source in report.sources:
-        missing.discard(source.name)
-        if source.health is wire.Health.FAILED:
-            failed.append(source)
-    if not missing and not failed:
-        return ()
-    unnamed = [SourceFault(n, report.uptime, "not in the report") for n in STRONG_SOURCES if n in missing]
-    return (
-        *unnamed,
-        *(
-            SourceFault(source.name, source.failed_for or 0.0, source.detail or "")
-            for source in failed
-            if source.name in _STRONG or source.strength is not wire.Strength.WEAK
-        ),
-    )

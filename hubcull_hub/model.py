@@ -6,7 +6,7 @@ made for every report are named tuples, which cost half of a frozen dataclass.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -144,6 +144,24 @@ class SourceFault:
     detail: str = ""
 
 
+class Standing(NamedTuple):
+    """How a server stood when its report came in; `hubcull_hub.standing` says so.
+
+    ``ends``: seconds after the receipt at which the last protection ends, negative when it had ended before,
+    infinite for work without a cap. ``idle``: seconds, the smaller of the two clocks. ``under``: the policy
+    by which all this is so. The rest names the signal that protects longest; ``template`` and ``args`` are
+    the words for it (see `Verdict.text`).
+    """
+
+    ends: float
+    idle: float
+    reason: Reason
+    source: str
+    template: str
+    args: tuple[str | float, ...]
+    under: Policy
+
+
 class Received(NamedTuple):
     """The newest report of one incarnation of a server, as it was received.
 
@@ -153,6 +171,8 @@ class Received(NamedTuple):
     ``carried`` is what earlier runs of the same incarnation's process had shown, aged to this receipt.
     ``start_took`` is how long the server's start took (s), from the Hub's ``started`` until its first process
     of which we know was up: the Hub sets ``started`` when it begins to start a server.
+    ``standing`` is what `hubcull_hub.standing` makes of the rest under one policy, found at receipt, or None.
+    Whoever changes what it rests on must leave it out.
     """
 
     started: datetime
@@ -163,11 +183,12 @@ class Received(NamedTuple):
     mono: float | None
     interval: float
     heard: float
-    signals: tuple[Signal, ...]
+    signals: Sequence[Signal]
     faults: tuple[SourceFault, ...] = ()
     carried: tuple[Signal, ...] = ()
     validated: bool = False
     start_took: float = 0.0
+    standing: Standing | None = None
 
 
 class Reason(str, Enum):

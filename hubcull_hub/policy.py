@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
-from hubcull_hub.model import Action, Basis, Evidence, Instant, Policy, Reason, Received, Verdict
-from hubcull_hub.standing import Standing, standing
+from hubcull_hub.model import Action, Basis, Evidence, Instant, Policy, Reason, Received, Standing, Verdict
+from hubcull_hub.standing import standing
 
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 1.0, 300.0
 """The range of the interval between two reports, in seconds."""

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from hubcull_hub.model import Action, Reason
+from hubcull_hub.packing import Packed
 from hubcull_server_ext import wire
 
 Text = Annotated[str, Meta(max_length=200)]
@@ -95,12 +96,21 @@ class Reply(Struct, frozen=True, gc=False):
 
 
 _DECODER = msgspec.json.Decoder(Report)
+_read_signals = msgspec.json.Decoder(tuple[Signal, ...]).decode
 _ENCODER = msgspec.json.Encoder()
 
 
 def write_reply(reply: Reply) -> bytes:
     """Return the body of the answer to a report."""
     return _ENCODER.encode(reply)
+
+
+def pack(signals: tuple[Signal, ...]) -> Packed:
+    """Return the signals of a report as they are kept.
+
+    Written anew, not cut out of the report: nothing is kept and stored but what we know, as it was read.
+    """
+    return Packed(_ENCODER.encode(signals), _read_signals)
 
 
 def read_report(raw: bytes) -> Report:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from hubcull_hub.model import Basis, Clock, Fact, Received, ServerKey, Signal, SourceFault, Verdict
+from hubcull_hub.packing import Packed
 from hubcull_hub.users import UserReason, UserVerdict
 
 UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
@@ -59,9 +60,9 @@ def evidence_row(item: tuple[ServerKey, Received]) -> dict[str, Any]:
     if not all(map(math.isfinite, durations)):
         raise ValueError(f"{key}: a duration that is not finite")
     body = {
-        "signals": [_signal_to_json(signal) for signal in received.signals],
+        "signals": _signals_to_json(received.signals),
         "faults": [_json(asdict(fault)) for fault in received.faults],
-        "carried": [_signal_to_json(signal) for signal in received.carried],
+        "carried": _signals_to_json(received.carried),
         "start_took": received.start_took,
     }
     return {
@@ -104,8 +105,14 @@ def read_evidence(row: sa.RowMapping) -> tuple[ServerKey, Received]:
 _SIGNAL_NUMBERS = ("age", "going_on_for", "ended_ago", "lasted", "count")
 
 
+def _signals_to_json(signals: Sequence[Signal]) -> msgspec.Raw | list[msgspec.Struct | msgspec.Raw]:
+    """Return what msgspec writes the signals from: as they were read; those of our making, with care."""
+    if isinstance(signals, Packed):
+        return msgspec.Raw(signals.json)
+    return [_signal_to_json(signal) for signal in signals]
+
+
 def _signal_to_json(signal: Signal) -> msgspec.Struct | msgspec.Raw:
-    """Return what msgspec writes the signal from: as it was read; one of our making, with care."""
     if isinstance(signal, msgspec.Struct):
         return signal
     return _json({name: value for name in Fact._fields if (value := getattr(signal, name)) is not None})

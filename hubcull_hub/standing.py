@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from hubcull_hub.model import Clock, Fact, Policy, Reason, Received, Signal
+from hubcull_hub.model import Clock, Fact, Policy, Reason, Received, Signal, Standing
 
 _NO_CLOCK = Clock.NONE.value
 
@@ -21,31 +20,27 @@ VISIBLE_TAB = "visible_tab"
 """The one kind of signal with a rule of its own; see `_in_words_of_tab`."""
 
 
-class Standing(NamedTuple):
-    """How a server stood when its report came in.
-
-    ``ends``: seconds after the receipt at which the last protection ends, negative when it had ended before,
-    infinite for work without a cap. ``idle``: seconds, the smaller of the two clocks. The rest names the
-    signal that protects longest; ``template`` and ``args`` are the words for it (see `Verdict.text`).
-    """
-
-    ends: float
-    idle: float
-    reason: Reason
-    source: str
-    template: str
-    args: tuple[str | float, ...]
-
-
 def standing(report: Received, policy: Policy) -> Standing:
     """Return what the facts of a report protect, until when, and which of them does.
 
+    Where that was found under this very policy when the report came in, it is taken as found.
+    """
+    found = report.standing
+    if found is not None and found.under is policy:
+        return found
+    up = (report.utc - report.started).total_seconds() - report.start_took
+    return weigh((*report.signals, *report.carried), up, policy)
+
+
+def weigh(signals: Iterable[Signal], up: float, policy: Policy) -> Standing:
+    """Return the `standing` of a server that was up for ``up`` seconds and showed ``signals``.
+
     The end of the server's start is a fact too: whoever has waited for one, however long, has not left it.
     """
-    idle = age = (report.utc - report.started).total_seconds() - report.start_took
+    idle = up
     ends, last = policy.timeout - idle, None
     tab: Signal | None = None
-    for signal in report.signals + report.carried if report.carried else report.signals:
+    for signal in signals:
         if signal.clock == _NO_CLOCK:
             continue
         if signal.kind == VISIBLE_TAB:
@@ -62,8 +57,9 @@ def standing(report: Received, policy: Policy) -> Standing:
     if tab is not None:
         tab_ends = min(policy.timeout - (tab.age or 0.0), policy.visible_tab_grace - idle)
         if policy.visible_tab_grace and tab_ends > ends:
-            return _in_words_of_tab(tab, tab_ends, idle)
-    return _in_words(last, ends, idle, age)
+            return _in_words_of_tab(tab, tab_ends, idle, policy)
+    reason, source, words, args = _in_words(last, up)
+    return Standing(ends, idle, reason, source, words, args, policy)
 
 
 def _worth_of_work(signal: Signal, policy: Policy) -> tuple[float, float]:
@@ -81,30 +77,28 @@ def _worth_of_work(signal: Signal, policy: Policy) -> tuple[float, float]:
     return idle, policy.timeout - idle
 
 
-def _in_words(signal: Signal | None, ends: float, idle: float, age: float) -> Standing:
-    """Name the signal that protects longest; None stands for the start of the server, ``age`` seconds ago."""
+def _in_words(signal: Signal | None, up: float) -> tuple[Reason, str, str, tuple[str | float, ...]]:
+    """Name the signal that protects longest; None stands for the start of the server, ``up`` seconds ago."""
     if signal is None:
-        words = "started {} before its last report"
-        return Standing(ends, idle, Reason.STARTED, "started", words, (age,))
+        return Reason.STARTED, "started", "started {} before its last report", (up,)
     what, source = signal.label or signal.kind, signal.source
     if signal.going_on_for is not None:
         words = "{} in {} going on for {}"
-        return Standing(ends, idle, Reason.BUSY, source, words, (what, source, signal.going_on_for))
+        return Reason.BUSY, source, words, (what, source, signal.going_on_for)
     if signal.ended_ago is not None:
         words = "{} in {} ended {} before the report"
-        return Standing(ends, idle, Reason.WORKED, source, words, (what, source, signal.ended_ago))
-    words = "{} in {} {} before the report"
-    return Standing(ends, idle, Reason.ACTIVE, source, words, (what, source, signal.age or 0.0))
+        return Reason.WORKED, source, words, (what, source, signal.ended_ago)
+    return Reason.ACTIVE, source, "{} in {} {} before the report", (what, source, signal.age or 0.0)
 
 
-def _in_words_of_tab(tab: Signal, ends: float, idle: float) -> Standing:
+def _in_words_of_tab(tab: Signal, ends: float, idle: float, policy: Policy) -> Standing:
     """Name a visible tab, whose polls protect like presence, but for ``visible_tab_grace`` in all at most.
 
     A person who only reads leaves no other trace, and a forgotten tab must not live for ever: so the grace
     counts from the last real activity, and a tab that is hidden has the ordinary timeout left at most.
     """
     words = "a visible tab polled {} before the report, and nothing else happened for {}"
-    return Standing(ends, idle, Reason.READING, tab.source, words, (tab.age or 0.0, idle))
+    return Standing(ends, idle, Reason.READING, tab.source, words, (tab.age or 0.0, idle), policy)
 
 
 def carry(earlier: Received, uptime: float, elapsed: float) -> tuple[Signal, ...]:
