@@ -24,7 +24,8 @@ def run() -> list[Figure]:
 
     The best, for nothing makes a computation faster than it is, and much on a shared machine makes it slower.
     """
-    hub, policy, report = mixed_hub(SERVERS), Policy(timeout=600), json.dumps(report_json(0))
+    policy, report = Policy(timeout=600), json.dumps(report_json(0))
+    hub = mixed_hub(SERVERS, policy)
     rounds: list[float] = []
     ratios: list[float] = []
     for _ in range(ROUNDS):

@@ -6,7 +6,9 @@ import random
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from hubcull_hub.model import Clock, Evidence, Fact, Instant, Received, ServerKey, ServerState, Signal, Watch
+from hubcull_hub.model import Evidence, Instant, Policy, Received, ServerKey, ServerState, Watch
+from hubcull_hub.reading import read_report
+from hubcull_hub.receipt import receive
 from hubcull_server_ext import wire
 
 NOW = Instant(datetime(2026, 5, 1, 12, 0, tzinfo=timezone.utc), 1_000_000.0)
@@ -76,45 +78,49 @@ def report_json(number: int) -> dict[str, Any]:
     return wire.to_json(typical_report(number))
 
 
-def received(age: float, *signals: Signal) -> Received:
-    """Return a report that came in ``age`` seconds ago."""
-    return Received(
-        started=STARTED,
-        boot_id="boot",
-        sequence=7,
-        uptime=30_000.0,
-        utc=NOW.utc - timedelta(seconds=age),
-        mono=NOW.mono - age,
+def received(policy: Policy, age: float, *signals: wire.Signal) -> Received:
+    """Return what the service keeps of a report that came in ``age`` seconds ago: from bytes, as there."""
+    report = wire.Report("boot", 7, 30_000.0, "somebody/", _SOURCES, signals, _ABOUT)
+    return receive(
+        read_report(wire.to_bytes(report)),
+        STARTED,
+        None,
+        NOW.plus(-age),
+        policy=policy,
         interval=INTERVAL,
         heard=HEARD - age,
-        signals=signals,
         validated=True,
     )
 
 
-def _signals(last_act: float) -> tuple[Signal, ...]:
+def _signals(last_act: float) -> tuple[wire.Signal, ...]:
     """Return seven signals, like those of `typical_report`; the newest presence is ``last_act`` s old."""
     return (
-        Fact("kernel_request", "kernel:a", Clock.PRESENCE, age=last_act, label="execute_request"),
-        Fact("kernel_busy", "kernel:a", Clock.WORK, ended_ago=last_act + 5, lasted=12.0, label="cell"),
-        Fact("kernel_connections", "kernel:a", Clock.NONE, count=1),
-        Fact("terminal_input", "terminal:1", Clock.PRESENCE, age=last_act + 600),
-        Fact("terminal_output", "terminal:1", Clock.NONE, age=2.0),
-        Fact("api_request", "requests", Clock.PRESENCE, age=last_act + 60, label="ContentsHandler PUT"),
-        Fact("visible_tab", "requests", Clock.PRESENCE, age=last_act),
+        wire.Signal("kernel_request", "kernel:a", wire.Clock.PRESENCE, age=last_act, label="execute_request"),
+        wire.Signal(
+            "kernel_busy", "kernel:a", wire.Clock.WORK, ended_ago=last_act + 5, lasted=12.0, label="cell"
+        ),
+        wire.Signal("kernel_connections", "kernel:a", wire.Clock.NONE, count=1),
+        wire.Signal("terminal_input", "terminal:1", wire.Clock.PRESENCE, age=last_act + 600),
+        wire.Signal("terminal_output", "terminal:1", wire.Clock.NONE, age=2.0),
+        wire.Signal(
+            "api_request", "requests", wire.Clock.PRESENCE, age=last_act + 60, label="ContentsHandler PUT"
+        ),
+        wire.Signal("visible_tab", "requests", wire.Clock.PRESENCE, age=last_act),
     )
 
 
-def mixed_hub(count: int) -> list[Evidence]:
+def mixed_hub(count: int, policy: Policy) -> list[Evidence]:
     """Return the evidence on ``count`` servers: 55 % in use, 20 % at work in silence, 10 % idle.
 
-    Another 10 % have no extension, and 5 % stopped reporting. The mixture is the same at every call.
+    Another 10 % have no extension, and 5 % stopped reporting. It is what a service with this ``policy`` would
+    hold, and the same at every call.
     """
     dice = random.Random(20261121)  # noqa: S311 - a fixed mixture, no secret
-    return [_one(number, dice) for number in range(count)]
+    return [_one(number, policy, dice) for number in range(count)]
 
 
-def _one(number: int, dice: random.Random) -> Evidence:
+def _one(number: int, policy: Policy, dice: random.Random) -> Evidence:
     kind, age = dice.random(), dice.uniform(0.0, INTERVAL)
     server = ServerState(
         key=ServerKey(user_name(number), ""),
@@ -124,12 +130,14 @@ def _one(number: int, dice: random.Random) -> Evidence:
     )
     evidence = Evidence(server=server, watch=Watch(since=0.0, heard=HEARD))
     if kind < 0.55:
-        return evidence._replace(report=received(age, *_signals(dice.uniform(1.0, 500.0))))
+        return evidence._replace(report=received(policy, age, *_signals(dice.uniform(1.0, 500.0))))
     if kind < 0.75:
-        cell = Fact("kernel_busy", "kernel:a", Clock.WORK, going_on_for=dice.uniform(1.0, 50_000.0))
-        return evidence._replace(report=received(age, cell, *_signals(5000.0)))
+        cell = wire.Signal(
+            "kernel_busy", "kernel:a", wire.Clock.WORK, going_on_for=dice.uniform(1.0, 50_000.0)
+        )
+        return evidence._replace(report=received(policy, age, cell, *_signals(5000.0)))
     if kind < 0.85:
-        return evidence._replace(report=received(age, *_signals(dice.uniform(5000.0, 9000.0))))
+        return evidence._replace(report=received(policy, age, *_signals(dice.uniform(5000.0, 9000.0))))
     if kind < 0.95:
         return evidence
-    return evidence._replace(report=received(dice.uniform(1000.0, 5000.0), *_signals(2000.0)))
+    return evidence._replace(report=received(policy, dice.uniform(1000.0, 5000.0), *_signals(2000.0)))
