@@ -23,6 +23,17 @@ class Utc(sa.types.TypeDecorator[datetime]):
             raise ValueError(f"a time without a zone: {value}")
         return value.astimezone(timezone.utc)
 
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+        """Return the writer of one value: for SQLite as SQLAlchemy writes it, at a quarter of the price."""
+        if dialect.name != "sqlite":
+            return super().bind_processor(dialect)
+
+        def write(value: datetime | None) -> str | None:
+            time = self.process_bind_param(value, dialect)
+            return None if time is None else time.isoformat(" ", "microseconds").removesuffix("+00:00")
+
+        return write
+
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], datetime | None]:
         """Return the reader of one stored value."""
         inner = super().result_processor(dialect, coltype)

@@ -12,13 +12,15 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
+from sqlalchemy.dialects import sqlite
 
 from hubcull_hub.database import Database, DatabaseError
 from hubcull_hub.migrations import VERSION_TABLE, upgrade
-from hubcull_hub.migrations.tables import METADATA
+from hubcull_hub.migrations.tables import METADATA, Utc
 from hubcull_hub.model import (
     Action,
     Basis,
@@ -116,6 +118,28 @@ def test_times_of_another_zone_come_back_as_the_same_moment(database: Database) 
     ((_, loaded),) = database.load_evidence()
     assert loaded.started == NOON
     assert loaded.started.tzinfo is timezone.utc
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        NOON,
+        NOON.replace(microsecond=0),
+        NOON.astimezone(timezone(timedelta(hours=-11))),
+        datetime.min.replace(tzinfo=timezone.utc),
+        datetime.max.replace(tzinfo=timezone.utc),
+    ],
+)
+def test_times_are_written_as_sqlalchemy_writes_them(time: datetime) -> None:
+    """Every version reads the same text."""
+    dialect = sqlite.dialect()
+    ours, theirs = (kind.dialect_impl(dialect).bind_processor(dialect) for kind in (Utc(), sa.DateTime()))
+    assert ours is not None
+    assert theirs is not None
+    assert ours(time) == theirs(time.astimezone(timezone.utc))
+    assert ours(None) is None
+    with pytest.raises(ValueError, match="without a zone"):
+        ours(time.replace(tzinfo=None))
 
 
 @pytest.mark.parametrize(
