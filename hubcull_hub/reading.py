@@ -95,9 +95,13 @@ class Reply(Struct, frozen=True, gc=False):
     service: str = wire.SERVICE
 
 
+_BACKSLASH, _DEL = b"\\\x7f"
+"""As numbers, which are found in bytes five times as fast as bytes are."""
+
 _DECODER = msgspec.json.Decoder(Report)
 _read_signals = msgspec.json.Decoder(tuple[Signal, ...]).decode
 _ENCODER = msgspec.json.Encoder()
+_NO_CLOCK = wire.Clock.NONE
 
 
 def write_reply(reply: Reply) -> bytes:
@@ -142,14 +146,16 @@ def _plainly_printable(raw: bytes) -> bool:
 
     JSON has no control characters in its texts but by escapes, and DEL, the one in ASCII that it allows.
     """
-    return raw.isascii() and b"\\" not in raw and b"\x7f" not in raw
+    return raw.isascii() and _BACKSLASH not in raw and _DEL not in raw
 
 
 def _all_timed(signals: tuple[Signal, ...]) -> bool:
     """Tell whether each signal that moves a clock has exactly one of the times that say how."""
     for signal in signals:
-        if signal.clock is not wire.Clock.NONE:
-            events = (signal.age is not None) + (signal.going_on_for is not None)
-            if events + (signal.ended_ago is not None) != 1:
-                return False
+        if signal.age is None:
+            timed = (signal.going_on_for is None) is not (signal.ended_ago is None)
+        else:
+            timed = signal.going_on_for is None and signal.ended_ago is None
+        if not timed and signal.clock is not _NO_CLOCK:
+            return False
     return True

@@ -13,7 +13,7 @@ from hubcull_server_ext import wire
 STRONG_SOURCES = ("kernels", "terminals", "requests", "foreign")
 """Sources without which idleness is not known; a report that lacks one is in doubt."""
 
-_STRONG = frozenset(STRONG_SOURCES)
+_STRONG, _FAILED = frozenset(STRONG_SOURCES), wire.Health.FAILED
 
 
 def receive(
@@ -86,14 +86,14 @@ def _faults(report: Report) -> tuple[SourceFault, ...]:
     One that we do not know is strong unless it says of itself that it is weak: what it does not see then
     would not have condemned anybody either.
     """
-    missing, failed = set(_STRONG), []
+    named, failed = set(), []
     for source in report.sources:
-        missing.discard(source.name)
-        if source.health is wire.Health.FAILED:
+        named.add(source.name)
+        if source.health is _FAILED:
             failed.append(source)
-    if not missing and not failed:
+    if not failed and named >= _STRONG:
         return ()
-    unnamed = [SourceFault(n, report.uptime, "not in the report") for n in STRONG_SOURCES if n in missing]
+    unnamed = [SourceFault(n, report.uptime, "not in the report") for n in STRONG_SOURCES if n not in named]
     return (
         *unnamed,
         *(
