@@ -1,7 +1,7 @@
 """Signals as one text: how those of a report are kept, until the next report takes their place.
 
-A report's signals are looked at when it comes in, and seldom again. Some sixty small objects for each server,
-let go one by one when its next report is there, would be the dearest part of taking it.
+A report's signals are looked at when it comes in, and seldom again: some sixty small objects for each server
+would only be let go, one by one, when its next report is there.
 """
 
 from __future__ import annotations
