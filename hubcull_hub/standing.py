@@ -52,7 +52,7 @@ def weigh(signals: Iterable[Signal], up: float, policy: Policy) -> Standing:
             signal_idle, signal_ends = _worth_of_work(signal, policy)
         if signal_idle < idle:  # noqa: PLR1730 - a call of min costs as much as all of this
             idle = signal_idle
-        if signal_ends > ends:
+        if signal_ends > ends or (signal_ends == ends and _goes_before(signal, last)):
             ends, last = signal_ends, signal
     if tab is not None:
         tab_ends = min(policy.timeout - (tab.age or 0.0), policy.visible_tab_grace - idle)
@@ -60,6 +60,18 @@ def weigh(signals: Iterable[Signal], up: float, policy: Policy) -> Standing:
             return _in_words_of_tab(tab, tab_ends, idle, policy)
     reason, source, words, args = _in_words(last, up)
     return Standing(ends, idle, reason, source, words, args, policy)
+
+
+def _goes_before(signal: Signal, last: Signal | None) -> bool:
+    """Tell which of two that protect equally long is named: work under way, then work that ended, then acts.
+
+    Else the order in a report would matter, and a report that leaves out what can not decide has another.
+    """
+    if last is None:
+        return signal.age is None
+    if last.going_on_for is not None:
+        return False
+    return signal.going_on_for is not None or (signal.ended_ago is not None and last.ended_ago is None)
 
 
 def _worth_of_work(signal: Signal, policy: Policy) -> tuple[float, float]:

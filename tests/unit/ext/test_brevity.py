@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hubcull_hub.model import Policy
@@ -169,7 +169,19 @@ policies = st.builds(
 )
 
 
+def cell(**time: Any) -> wire.Signal:
+    """Return what a kernel did."""
+    return wire.Signal(wire.Kind.KERNEL_BUSY, "kernel:0", wire.Clock.WORK, **time)
+
+
 @settings(deadline=None, max_examples=500)
+@example(
+    [cell(ended_ago=0.0, lasted=1.0), cell(age=0.0), cell(ended_ago=0.0, lasted=0.0)],
+    Policy(timeout=1.0, max_busy=0.0, visible_tab_grace=0.0),
+    0,
+    0.0,
+    0.0,
+)
 @given(st.lists(any_signals | tabs, max_size=25), policies, st.sampled_from([0, 300, 1200]), seconds, seconds)
 def test_no_policy_decides_otherwise(
     signals: list[wire.Signal], policy: Policy, limit: int, uptime: float, elapsed: float
