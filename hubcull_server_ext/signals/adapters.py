@@ -19,7 +19,7 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from hubcull_server_ext import wire
 from hubcull_server_ext.api import Claim, Ended, Presence, Work
 from hubcull_server_ext.signals.answers import Meaning, value_of
-from hubcull_server_ext.signals.asking import AnswerError, AskingSource, Question, in_thread
+from hubcull_server_ext.signals.asking import AnswerError, AskingSource, InThread, Question
 
 LIMIT = 5.0
 """Seconds that an answer may take, unless configured."""
@@ -120,7 +120,7 @@ def _file(check: Mapping[str, Any]) -> _Read:
         except FileNotFoundError:
             return None
 
-    return lambda: in_thread(look)
+    return InThread(look)
 
 
 def _command(check: Mapping[str, Any]) -> _Read:
@@ -180,6 +180,6 @@ def _of_known(home: Path, clock: Callable[[], float], wall: Callable[[], float])
         return sorted(found, key=lambda claim: isinstance(claim, Ended))
 
     return [
-        Question("app:code-server", lambda: in_thread(code_server), LIMIT, clock, wire.Kind.VISIBLE_TAB),
-        Question("app:rstudio", lambda: in_thread(rstudio), LIMIT, clock),
+        Question("app:code-server", InThread(code_server), LIMIT, clock, wire.Kind.VISIBLE_TAB),
+        Question("app:rstudio", InThread(rstudio), LIMIT, clock),
     ]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import queue
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from hubcull_server_ext import wire
 from hubcull_server_ext.api import Claim, Ended, Presence, Work
@@ -20,6 +21,8 @@ from hubcull_server_ext.snapshot import SourceError
 _T = TypeVar("_T")
 _MOST_CLAIMS = 10
 _LONGEST_LABEL = 40
+_THREAD_STAYS = 60.0
+"""Seconds without a call after which a thread ends."""
 
 
 class AnswerError(Exception):
@@ -173,30 +176,71 @@ def _signal(claim: Claim, elapsed: float, kind: str, source: str) -> wire.Signal
     )
 
 
-async def in_thread(function: Callable[[], _T]) -> _T:
-    """Return what a function returns in a thread of its own, which holds up nobody if it never ends.
+class InThread(Generic[_T]):
+    """A function that is called in a thread of its own, which holds up nobody if it never ends.
 
-    The pool's threads would: a server waits for them at its end.
+    The pool's threads would: a server waits for them at its end. The thread stays for the next call, for to
+    start one costs more than most calls; while one call hangs there is no other.
     """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_T] = loop.create_future()
 
-    def settle(value: _T | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(value)  # type: ignore[arg-type]  # without an error there is a value
+    def __init__(self, function: Callable[[], _T]) -> None:
+        self._function = function
+        self._calls: queue.SimpleQueue[Callable[[_T | None, BaseException | None], None]] = (
+            queue.SimpleQueue()
+        )
+        self._lock = threading.Lock()
+        self._runs = self._hangs = False
 
-    def run() -> None:
-        value, error = None, None
-        try:
-            value = function()
-        except Exception as caught:
-            error = caught
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, value, error)
+    async def __call__(self) -> _T:
+        """Return what the function returns, and raise what it raises.
 
-    threading.Thread(target=run, daemon=True, name="hubcull-asks").start()
-    return await future
+        Raises:
+            AnswerError: when an earlier call has not ended.
+
+        """
+        if self._hangs:
+            raise AnswerError("it still has not answered an earlier question")
+        self._hangs = True
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_T] = loop.create_future()
+
+        def settle(value: _T | None, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(value)  # type: ignore[arg-type]  # without an error there is a value
+
+        def end(value: _T | None, error: BaseException | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, value, error)
+
+        with self._lock:
+            self._calls.put(end)
+            if not self._runs:
+                self._runs = True
+                threading.Thread(target=self._run, daemon=True, name="hubcull-asks").start()
+        return await future
+
+    def _run(self) -> None:
+        """Serve calls until there has been none for a while."""
+        while True:
+            try:
+                end = self._calls.get(timeout=_THREAD_STAYS)
+            except queue.Empty:
+                with self._lock:
+                    if self._calls.empty():
+                        self._runs = False
+                        return
+                continue
+            value, error = None, None
+            try:
+                value = self._function()
+            except BaseException as caught:
+                # No thread of ours may end by it, and what ends a task would end the server's loop, too.
+                is_harmless = isinstance(caught, Exception) and not isinstance(caught, StopIteration)
+                error = caught if is_harmless else AnswerError(type(caught).__name__)
+            self._hangs = False
+            end(value, error)
+            del end, value, error  # what was answered is not kept until the next question

@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from hubcull_server_ext.api import GROUP, Ask, Claim
-from hubcull_server_ext.signals.asking import AnswerError, AskingSource, Question, in_thread
+from hubcull_server_ext.signals.asking import AnswerError, AskingSource, InThread, Question
 
 LIMIT = 5.0
 """Seconds that a plugin may take to answer."""
@@ -51,24 +51,14 @@ class PluginsSource(AskingSource):
             raise TypeError(point.name)
         if inspect.iscoroutinefunction(ask):
             return ask
-        hanging: list[bool] = []
 
         def call() -> Iterable[Claim]:
-            try:
-                answer = ask()
-                if inspect.isawaitable(answer):
-                    raise AnswerError("an ordinary function returned something to be awaited; make it async")
-                return tuple(answer)  # what is made on the way is made here, in the thread
-            finally:
-                hanging.clear()
+            answer = ask()
+            if inspect.isawaitable(answer):
+                raise AnswerError("an ordinary function returned something to be awaited; make it async")
+            return tuple(answer)  # what is made on the way is made here, in the thread
 
-        async def in_own_thread() -> Iterable[Claim]:
-            if hanging:
-                raise AnswerError("it still has not answered an earlier question")
-            hanging.append(True)
-            return await in_thread(call)
-
-        return in_own_thread
+        return InThread(call)
 
 
 def _plain(name: str) -> str:

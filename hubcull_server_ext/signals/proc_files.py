@@ -33,6 +33,9 @@ _ESTABLISHED = b"01"
 _LONGEST_ENVIRONMENT = 1 << 20
 _LONGEST_IO = 4096
 _LONGEST_CALL = 4096
+_LONGEST_RUNS = 4096
+_NEVER_RAN = b"0 0 0"
+"""What a system says that does not count them, too: of a process that is there it is never true."""
 _LONGEST_COMMAND = 1 << 20
 _DEV_TTY = os.makedev(5, 0)
 """``/dev/tty``, the name by which any process may open its own terminal."""
@@ -71,6 +74,16 @@ class ProcessFiles:
             return os.read(file, longest)
         finally:
             os.close(file)
+
+    def runs(self, pid: int) -> bytes | None:
+        """Return for how many ns a process's first thread was let run, and how often; None if not known.
+
+        It is compared alone. Two that are the same: of all threads, this one did nothing in between.
+        """
+        with suppress(OSError):
+            runs = self.read_file(pid, "schedstat", _LONGEST_RUNS).strip()
+            return None if runs == _NEVER_RAN else runs or None
+        return None
 
     def executable(self, process: Process) -> str | None:
         """Return the base name of the program's file, or None where it may not be read."""

@@ -6,7 +6,7 @@ Questions about one process are `proc_files`'. It knows nothing of jupyter_serve
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +47,9 @@ class ProcessTable(ProcessFiles):
         self._children: dict[int, list[Process]] = {}
         self._sessions: dict[int, list[Process]] = {}
         self.read_at = float("-inf")
+        self._runs: dict[int, bytes | None] = {}
+        self._moved: dict[int, int | None] = {}
+        self._glanced: tuple[float, Mapping[int, bytes | None]] = (float("-inf"), {})
         self._read_of: dict[_Identity, float] = {}
         self._marks: dict[_Identity, tuple[_Mark, _Mark | None]] = {}
 
@@ -62,30 +65,66 @@ class ProcessTable(ProcessFiles):
             self._read_all(now, kept=())
             self.read_at = now
 
-    def glance(self, now: float, shells: Iterable[int]) -> None:
+    def glance(self, now: float, shells: Sequence[int]) -> bool:
         """Read what may be part of these terminals anew; of all others, those that were not there before.
 
         That is enough for `of_terminal`: only a child of a terminal's process can become part of it later.
-        A number that is in use again has another inode.
+        A number that is in use again has another inode. Where none of them has run since an earlier glance
+        nothing is read, for then nothing in them can have begun, ended or changed; return whether it was.
         """
         if now - self.read_at > _LONGEST_GLANCES:
             self.refresh(now)
-            return
-        members = {process.pid for shell in shells for process in self.of_terminal(shell)}
-        self._read_all(now, kept=self._all.keys() - members)
+            return True
+        members = {process.pid: process for shell in shells for process in self.of_terminal(shell)}
+        # Before the list is read: who runs while it is may have children that it misses.
+        runs = {pid: self._runs_if_still(process) for pid, process in members.items()}
+        at, before = self._glanced
+        known = all(shell in members for shell in shells) and None not in runs.values()
+        if known and runs == before and now - at <= _LONGEST_GLANCES:
+            for process in members.values():
+                self._mark(process, now)
+            return False
+        self._read_all(now, kept=self._all.keys() - members.keys())
+        self._glanced = now, runs
+        return True
 
     def _read_all(self, now: float, kept: Container[int]) -> None:
         """Read the processes, but for those whose numbers are ``kept`` if they are still the same."""
         found: dict[int, Process] = {}
         inodes = self._list()
         for pid, inode in inodes.items():
-            known = self._all.get(pid) if pid in kept and self._inodes.get(pid) == inode else None
-            process = self._read(pid) if known is None else known
+            known = self._all.get(pid) if self._inodes.get(pid) == inode else None
+            is_kept = known is not None and pid in kept
+            process = known if is_kept else self._renewed(pid, known, inodes)
             if process is not None:
                 found[pid] = process
-                if known is None:
+                if not is_kept:
                     self._mark(process, now)
         self._take(found, inodes)
+
+    def _renewed(self, pid: int, known: Process | None, inodes: Mapping[int, int]) -> Process | None:
+        """Return a process as it is now; one that has not run is as it was, unless its parent is gone."""
+        if known is not None and _counts(known):
+            runs = self.runs(pid)
+            if self._is_still(known, runs) and self._inodes.get(known.parent) == inodes.get(known.parent):
+                return known
+            self._runs[pid] = runs
+        else:
+            self._runs.pop(pid, None)
+        self._moved.pop(pid, None)
+        return self._read(pid)
+
+    def _runs_if_still(self, process: Process) -> bytes | None:
+        """Return what counts a process's runs if it has done nothing since it was read, else None."""
+        runs = self.runs(process.pid) if _counts(process) else None
+        return runs if self._is_still(process, runs) else None
+
+    def _is_still(self, process: Process, runs: bytes | None) -> bool:
+        """Whether it has done nothing since it was read, its runs being these: as many as just before then.
+
+        It was its only thread then, and asleep; without running it can not have got another.
+        """
+        return runs is not None and _counts(process) and self._runs.get(process.pid) == runs
 
     def _take(self, found: dict[int, Process], inodes: dict[int, int]) -> None:
         self._all, self._inodes = found, inodes
@@ -96,6 +135,9 @@ class ProcessTable(ProcessFiles):
         present = {process.identity for process in found.values()}
         for identity in self._marks.keys() - present:
             del self._marks[identity], self._read_of[identity]
+        for kept in (self._runs, self._moved):
+            for pid in kept.keys() - found.keys():
+                del kept[pid]
         self.forget_facts()
 
     def _mark(self, process: Process, now: float) -> None:
@@ -143,6 +185,12 @@ class ProcessTable(ProcessFiles):
         seconds = (process.used - before.used) / os.sysconf("SC_CLK_TCK")
         return seconds > _COMPUTES * (self._read_of[process.identity] - before.at)
 
+    def moved(self, process: Process) -> int | None:
+        """Return the bytes as `ProcessFiles` does; of one that has not run since, as many as before."""
+        if process.pid not in self._moved:
+            self._moved[process.pid] = super().moved(process)
+        return self._moved[process.pid]
+
     def children(self, process: Process) -> list[Process]:
         """Return a process's live children, as last read."""
         return [child for child in self._children.get(process.pid, []) if not child.at_rest]
@@ -157,3 +205,8 @@ class ProcessTable(ProcessFiles):
             return read_stat(pid, self.read_file(pid, "stat", _LONGEST_STAT))
         except (OSError, ValueError, IndexError):
             return None
+
+
+def _counts(process: Process) -> bool:
+    """Whether all that it does, from when it was read, moves the count of its runs."""
+    return process.threads == 1 and process.state != "R"

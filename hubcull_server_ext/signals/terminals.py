@@ -52,6 +52,7 @@ class TerminalsSource:
         self._failure: str | None = None
         self._timed: bool | None = None
         self._hurried = True
+        self._sighted: tuple[Mapping[str, int], Mapping[str, Sighting]] = ({}, {})
 
     @property
     def remark(self) -> str | None:
@@ -138,13 +139,22 @@ class TerminalsSource:
     def _scan(self, shells: Mapping[str, tuple[int, bool | None]], thorough: bool) -> dict[str, Sighting]:
         """Read the processes and file times of all terminals; in a thread, changing nothing remembered."""
         table, now = self._judge.table, self._boottime()
-        table.refresh(now) if thorough else table.glance(now, [pid for pid, _ in shells.values()])
+        pids = {name: pid for name, (pid, _) in shells.items()}
+        (known, sightings), self._sighted = self._sighted, ({}, {})
+        stirred = True
+        if thorough:
+            table.refresh(now)
+        else:
+            stirred = table.glance(now, list(pids.values()))
+        if stirred or known != pids:
+            sightings = {name: look(self._judge, pid, wraps, now) for name, (pid, wraps) in shells.items()}
         self._timed = times_move() if self._timed is None else self._timed
-        return {name: self._look(pid, wraps) for name, (pid, wraps) in shells.items()}
-
-    def _look(self, pid: int, wraps: bool | None) -> Sighting:
-        found = look(self._judge, pid, wraps, self._boottime())
-        return found._replace(file=file_of(self._judge.table, pid)) if self._timed else found
+        found = {
+            name: sighting._replace(file=file_of(table, pids[name]) if self._timed else None, boottime=now)
+            for name, sighting in sightings.items()
+        }
+        self._sighted = pids, sightings
+        return found
 
     def _forget(self, terminal: Terminal) -> None:
         """Keep of a closed terminal what is newer than anything a closed one left before."""

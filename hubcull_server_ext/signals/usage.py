@@ -121,9 +121,11 @@ class Meter:
 
     def _is_starved(self, process: Process, since: float) -> bool:
         """Whether it was running, or waiting for a processor, at every look since then and at many."""
+        if process.state != "R":
+            return False
         met = [look.seen.get(process.identity) for look in self._looks if look.at >= since]
         states = [None if each is None else each[0].state for each in met]
-        return len(states) + 1 >= _STARVED_LOOKS and {process.state, *states} == {"R"}
+        return len(states) + 1 >= _STARVED_LOOKS and set(states) == {"R"}
 
     def _base(self, identity: Identity, begin: float) -> _Look | None:
         return next((look for look in self._looks if look.at >= begin and identity in look.seen), None)

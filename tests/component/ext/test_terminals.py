@@ -16,8 +16,10 @@ import pytest
 from jupyter_server.serverapp import ServerApp
 
 from hubcull_server_ext import clock, wire
+from hubcull_server_ext.signals.jobs import Judge
+from hubcull_server_ext.signals.processes import ProcessTable
 from hubcull_server_ext.signals.terminals import TerminalsSource
-from hubcull_server_ext.signals.ttys import Clocks
+from hubcull_server_ext.signals.ttys import Clocks, Sighting, look
 from hubcull_server_ext.snapshot import UnavailableError
 from tests.component.ext.waiting import until
 
@@ -132,6 +134,39 @@ async def test_silent_script_in_the_foreground_is_work_until_it_ends(desk: Desk,
     (ended,) = await desk.signals(wire.Kind.TERMINAL_JOB)
     assert (ended.going_on_for, ended.label) == (None, "python")
     assert (ended.lasted or 0) > 0.3
+
+
+@pytest.mark.skipif(ProcessTable().runs(os.getpid()) is None, reason="this system counts no runs")
+async def test_a_prompt_at_rest_is_left_alone_until_something_runs(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is read of it but when somebody typed last; what begins in it is seen at the next look."""
+    judged: list[int] = []
+
+    def noted(judge: Judge, pid: int, wraps: bool | None, boottime: float) -> Sighting:
+        judged.append(pid)
+        return look(judge, pid, wraps, boottime)
+
+    monkeypatch.setattr("hubcull_server_ext.signals.terminals.look", noted)
+
+    async def is_left_alone() -> bool:
+        judged.clear()
+        assert await desk.job() is None
+        return not judged
+
+    for _ in range(10):  # a prompt that has just been drawn may yet run
+        if await is_left_alone():
+            break
+    assert await is_left_alone()
+    os.utime(str(psutil.Process(desk.pty.pid).terminal()), (clock.wall() - 1000,) * 2)
+    assert await is_left_alone()
+    (typed,) = await desk.signals(wire.Kind.TERMINAL_INPUT)
+    assert (typed.age or 0) > 900
+    desk.type(f"{PYTHON} -c 'import time; time.sleep(60)'")
+    await desk.foreground(Path(PYTHON).name[:15], settle=0)
+    job = await desk.job()
+    assert judged
+    assert job is not None
 
 
 async def test_script_started_by_its_own_name_is_called_a_program(desk: Desk, tmp_path: Path) -> None:
