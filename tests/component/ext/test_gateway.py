@@ -10,6 +10,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from hubcull_server_ext.signals.gateway_kernels import GatewayKernels, are_remot
 from hubcull_server_ext.signals.hook import RequestHook
 from hubcull_server_ext.signals.requests import RequestsSource
 from hubcull_server_ext.snapshot import SourceError
+from tests.component.ext.kernel_watch import Held
 
 pytestmark = pytest.mark.timeout(180)
 Fetch = Callable[..., Awaitable[Any]]
@@ -132,18 +134,23 @@ def is_over(doubt: str | None, signals: list[wire.Signal]) -> bool:
     return doubt is None and any(s.ended_ago is not None for s in signals) and not is_busy(doubt, signals)
 
 
-async def test_a_remote_cell_is_work_with_its_page_open_or_closed(remote: Remote) -> None:
+async def test_a_remote_cell_is_work_with_its_page_open_or_closed(remote: Remote, tmp_path: Path) -> None:
     """Begun in a page that is closed then; the gateway's word ends it."""
-    kernel_id = await remote.managers.start_kernel()
+    cell, kernel_id = Held(tmp_path), await remote.managers.start_kernel()
     page = await remote.page(kernel_id)
     await remote.send(page, "shell", "kernel_info_request")
     await remote.becomes(lambda doubt, signals: doubt is None and not is_busy(doubt, signals))
-    await remote.send(page, "shell", "execute_request", code="import time; time.sleep(5)", silent=False)
+    await remote.send(page, "shell", "execute_request", code=cell.code, silent=False)
     await remote.becomes(is_begun)
+    seen = clock.monotonic()
     page.close()
+    await asyncio.sleep(1.0)
+    assert is_busy(*await remote.look())
+    ran = clock.monotonic() - seen
+    cell.end()
     signals = await remote.becomes(is_over)
     (work,) = [s for s in signals if s.kind == wire.Kind.KERNEL_BUSY]
-    assert (work.lasted or 0) > 3.0
+    assert (work.lasted or 0) >= ran
     assert [s.label for s in signals if s.kind == wire.Kind.KERNEL_REQUEST] == ["execute_request"]
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -21,7 +24,7 @@ from hubcull_server_ext.signals.kernel_processes import kernel_processes
 from hubcull_server_ext.signals.processes import ProcessTable
 from hubcull_server_ext.signals.requests import RequestsSource
 from hubcull_server_ext.signals.ttys import Clocks
-from tests.component.ext.kernel_watch import Watch
+from tests.component.ext.kernel_watch import Held, Watch
 from tests.component.ext.waiting import until
 
 Fetch = Callable[..., Awaitable[Any]]
@@ -102,6 +105,19 @@ class Room:
         """Return what is said of websockets."""
         return [s for s in self.requests.collect(clock.monotonic()) if s.kind == wire.Kind.BROWSERS]
 
+    def heard_at(self) -> float:
+        """Return when something last went over one of them (monotonic s), minus infinite for never."""
+        now = clock.monotonic()
+        found = [s for s in self.requests.collect(now) if s.kind == wire.Kind.BROWSERS]
+        return max((now - s.age for s in found if s.age is not None), default=-math.inf)
+
+
+def _two_held(folder: Path) -> tuple[Held, Held]:
+    """Return two pieces of work, one after the other."""
+    for name in ("first", "second"):
+        (folder / name).mkdir()
+    return Held(folder / "first"), Held(folder / "second")
+
 
 @pytest.fixture
 def room(watch: Watch, jp_serverapp: ServerApp, jp_ws_fetch: Fetch) -> Iterator[Room]:
@@ -112,16 +128,23 @@ def room(watch: Watch, jp_serverapp: ServerApp, jp_ws_fetch: Fetch) -> Iterator[
 
 
 @pytest.mark.parametrize("binary", [True, False])
-async def test_a_cell_that_waits_for_a_person_is_no_work_until_the_answer(room: Room, binary: bool) -> None:
+async def test_a_cell_that_waits_for_a_person_is_no_work_until_the_answer(
+    room: Room, binary: bool, tmp_path: Path
+) -> None:
     """Its idleness begins with the question; the answer is a person, and then the cell works again."""
-    _, page = await room.page(binary)
-    await page.execute("import time; time.sleep(1); print('hello'); x = input('name? '); time.sleep(2)")
+    (before, after), (_, page) = _two_held(tmp_path), await room.page(binary)
+    sent = clock.monotonic()
+    await page.execute(f"{before.code}\nprint('hello'); x = input('name? ')\n{after.code}")
     await until(room.watch.busy)
+    seen = clock.monotonic()
     assert room.waits() == []
+    await asyncio.sleep(0.5)
+    ran = clock.monotonic() - seen
+    before.end()
     await until(room.waits)
     over = room.watch.over()
     assert over is not None
-    assert 0.5 < (over.lasted or 0) < 10
+    assert ran <= (over.lasted or 0) <= clock.monotonic() - sent
     await asyncio.sleep(1.0)
     (waiting,) = room.waits()
     assert (waiting.clock, (waiting.age or 0) > 0.9) == (wire.Clock.NONE, True)
@@ -131,49 +154,56 @@ async def test_a_cell_that_waits_for_a_person_is_no_work_until_the_answer(room: 
     assert asked.label == "execute_request"
     await page.answer("Ada")
     await until(room.watch.busy)
+    seen = clock.monotonic()
     assert room.waits() == []
     (answered,) = room.watch.signals(wire.Kind.KERNEL_REQUEST)
     assert answered.label == "input_reply"
+    await asyncio.sleep(0.5)
+    ran = clock.monotonic() - seen
+    after.end()
     ended = await until(room.watch.over)
     assert isinstance(ended, wire.Signal)
-    assert (ended.lasted or 0) > 1.5
+    assert (ended.lasted or 0) >= ran
     page.close()
 
 
-async def test_a_question_after_the_page_was_closed_is_found(room: Room) -> None:
+async def test_a_question_after_the_page_was_closed_is_found(room: Room, tmp_path: Path) -> None:
     """Where the server keeps it for the page's return, it is known; so is that the cell waits."""
-    kernel_id, page = await room.page()
-    await page.execute("import time; time.sleep(4); x = input()")
+    cell, (kernel_id, page) = Held(tmp_path), await room.page()
+    await page.execute(f"{cell.code}\nx = input()")
     await until(room.watch.busy)
     page.close()
     await until(lambda: room.watch.managers.kernel_model(kernel_id)["connections"] == 0)
     assert room.watch.busy() is not None
+    cell.end()
     await until(room.waits)
     assert room.watch.busy() is None
     assert room.watch.managers.get_kernel(kernel_id).execution_state == "busy"
 
 
-async def test_a_question_that_nobody_can_see_leaves_the_cell_at_work(room: Room) -> None:
+async def test_a_question_that_nobody_can_see_leaves_the_cell_at_work(room: Room, tmp_path: Path) -> None:
     """Without the kept messages it is not known that the cell waits, and unknown is never idle."""
     room.watch.managers.buffer_offline_messages = False
-    kernel_id, page = await room.page()
-    await page.execute("import time; time.sleep(4); x = input()")
+    cell, asks, (kernel_id, page) = Held(tmp_path), tmp_path / "asks", await room.page()
+    await page.execute(f"{cell.code}\nopen({str(asks)!r}, 'w').close()\nx = input()")
     await until(room.watch.busy)
     page.close()
     await until(lambda: room.watch.managers.kernel_model(kernel_id)["connections"] == 0)
     assert room.watch.busy() is not None
-    await asyncio.sleep(6.0)
+    cell.end()
+    await until(asks.exists)
+    await asyncio.sleep(2.0)
     assert room.watch.busy() is not None
     assert room.waits() == []
 
 
-async def test_a_waiting_cell_whose_thread_prints_is_work(room: Room) -> None:
+async def test_a_waiting_cell_whose_thread_prints_is_work(room: Room, tmp_path: Path) -> None:
     """What speaks after its question has more to do than to wait."""
-    _, page = await room.page()
-    code = """
-import threading, time
+    quiet, (_, page) = Held(tmp_path), await room.page()
+    code = f"""
+import threading
 def train():
-    time.sleep(2)
+{indent(quiet.code, "    ")}
     for i in range(100):
         print(i, flush=True)
         time.sleep(0.2)
@@ -182,6 +212,7 @@ input("press enter to stop")
 """
     await page.execute(code)
     await until(room.waits)
+    quiet.end()
     await until(room.watch.busy)
     assert room.waits() == []
     page.close()
@@ -221,8 +252,10 @@ async def test_browsers_are_counted_and_their_silence_is_worth_nothing(
     (signal,) = room.browsers()
     assert (signal.count, signal.clock, signal.source) == (1, wire.Clock.NONE, "websockets")
     await until(lambda: (room.browsers()[0].age or 0) > 1.0)
+    before = clock.monotonic()
+    assert room.heard_at() < before - 1.0
     await page.send("control", "kernel_info_request", {})
-    await until(lambda: (room.browsers()[0].age or 9) < 1.0)
+    await until(lambda: room.heard_at() > before)
     page.close()
     other.close()
     await until(lambda: room.browsers()[0].count == 0)

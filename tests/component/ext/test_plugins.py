@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,9 +36,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return install
 
 
-def source(server: Any = None, limit: float = 5.0) -> PluginsSource:
+def source(server: Any = None) -> PluginsSource:
     """Return the source, with what is installed."""
-    found = PluginsSource(server, 0.05, clock.monotonic, limit)
+    found = PluginsSource(server, 0.05, clock.monotonic)
     found.start()
     return found
 
@@ -105,7 +104,7 @@ def watch(server):
         ("def watch(server):\n    return lambda: 1 / 0\n", "ZeroDivisionError"),
         ("def watch(server):\n    return lambda: ['busy']\n", "str is no claim"),
         ("def watch(server):\n    return lambda: None\n", "TypeError"),
-        ("import time\ndef watch(server):\n    return lambda: time.sleep(3)\n", "no answer within 0.5 s"),
+        ("import time\ndef watch(server):\n    return lambda: time.sleep(9)\n", "no answer within 0.5 s"),
         (
             "import asyncio\ndef watch(server):\n    async def f(): await asyncio.sleep(9)\n    return f\n",
             "within",
@@ -120,10 +119,12 @@ async def test_a_plugins_error_is_its_own(install: Install, code: str, named: st
     install("bad", code)
     install("good", WELL)
     install("kind", ASYNC)
-    plugins = source(limit=0.5)
-    begun = time.monotonic()
+    plugins = source()
+    for question in plugins.questions:
+        if question.source == "plugin:bad" and "within" in named:
+            question._limit = 0.5  # the others' answers may take as long as a machine at work needs
     plugins.sample()
-    assert time.monotonic() - begun < 0.3
+    assert not any(question._task is None or question._task.done() for question in plugins.questions)
     with pytest.raises(SourceError, match=named) as caught:
         await answered(plugins)
     assert "plugin:bad" in str(caught.value)
