@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -31,8 +33,13 @@ SETTLE = 15.0
 """Seconds after all is open: the kernels' own start is no rest."""
 REST = 40.0
 """Seconds at rest."""
-ROUNDS, SECONDS, BEFORE = 10, 2.5, 0.5
-"""Rounds of load, the seconds of each server's turn, and those before it; the first round only warms up."""
+ROUNDS, SECONDS, BEFORE, AFTER = 50, 0.5, 0.1, 0.05
+"""Rounds of load, the seconds of each server's turn, and those before and after it; the first only warms up.
+
+What disturbs a machine lasts for seconds: short turns that follow each other are met by it alike.
+"""
+PACE = 20_000
+"""What the times of requests are made from; in a round they are the same for all three."""
 REQUESTS, MESSAGES = 200, 1000
 """A second, in each server."""
 ENOUGH = 0.95
@@ -62,10 +69,18 @@ class _Loaded:
     """One server under load: of each round the median wait (s), answers and messages a second, CPU (%)."""
 
     server: Server
+    socket: aiohttp.ClientWebSocketResponse = field(init=False)
     latency: list[float] = field(default_factory=list)
     throughput: list[float] = field(default_factory=list)
     messages: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    came: int = 0
+    """Messages of the widget that have come to the page."""
+
+    async def read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Count what comes to the page, until cancelled."""
+        async for message in socket:
+            self.came += message.type is aiohttp.WSMsgType.TEXT and '"comm_msg"' in message.data
 
 
 def run() -> list[Figure]:
@@ -152,38 +167,39 @@ def _rest(three: Three) -> Figure:
 
 async def _load(loaded: list[_Loaded]) -> None:
     """Let each server have its turn under load, round by round, in another order each time."""
-    async with aiohttp.ClientSession() as session:
+    paces = random.Random(PACE)  # noqa: S311 - no secret
+    async with aiohttp.ClientSession() as session, AsyncExitStack() as stack:
+        for one in loaded:
+            socket = await stack.enter_async_context(_socket(session, one.server, one.server.kernels[1]))
+            stack.push_async_callback(_end, asyncio.create_task(one.read(socket)))
+            one.socket = socket
         for number in range(ROUNDS):
+            # Requests at equal distances would meet a widget's bursts always, or never, for a whole turn.
+            pace = [(place + paces.random()) / REQUESTS for place in range(int(REQUESTS * SECONDS))]
             for place in range(len(loaded)):
-                await _turn(session, loaded[(number + place) % len(loaded)])
+                await _turn(session, loaded[(number + place) % len(loaded)], pace)
 
 
-async def _turn(session: aiohttp.ClientSession, one: _Loaded) -> None:
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _turn(session: aiohttp.ClientSession, one: _Loaded, pace: Sequence[float]) -> None:
     """Let a widget chat and ask the server meanwhile."""
-    async with _socket(session, one.server, one.server.kernels[1]) as socket:
-        came = 0
-
-        async def read() -> None:
-            nonlocal came
-            async for message in socket:
-                came += message.type is aiohttp.WSMsgType.TEXT and '"comm_msg"' in message.data
-
-        reading = asyncio.create_task(read())
-        await _send(socket, _WIDGET.format(rate=MESSAGES, seconds=SECONDS, before=BEFORE))
-        await asyncio.sleep(BEFORE)
-        came, before, begun = 0, one.server.child.cpu(), time.monotonic()
-        await _ask(session, one)
-        seconds = time.monotonic() - begun
-        one.cpu.append(100 * (one.server.child.cpu() - before) / seconds)
-        one.messages.append(came / seconds)
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+    await _send(one.socket, _WIDGET.format(rate=MESSAGES, seconds=SECONDS, before=BEFORE))
+    await asyncio.sleep(BEFORE)
+    came, before, begun = one.came, one.server.child.cpu(), time.monotonic()
+    await _ask(session, one, pace)
+    seconds = time.monotonic() - begun
+    one.cpu.append(100 * (one.server.child.cpu() - before) / seconds)
+    one.messages.append((one.came - came) / seconds)
+    await asyncio.sleep(AFTER)
 
 
-async def _ask(session: aiohttp.ClientSession, one: _Loaded) -> None:
-    """Ask at a steady pace, whether or not earlier answers are there, and note how long they took."""
+async def _ask(session: aiohttp.ClientSession, one: _Loaded, pace: Sequence[float]) -> None:
+    """Ask at these times (s), whether or not earlier answers are there, and note how long they took."""
     waits: list[float] = []
-    asked = int(REQUESTS * SECONDS)
     begun = time.perf_counter()
 
     async def ask() -> None:
@@ -196,12 +212,12 @@ async def _ask(session: aiohttp.ClientSession, one: _Loaded) -> None:
         waits.append(time.perf_counter() - sent)
 
     asking = []
-    for number in range(asked):
-        await asyncio.sleep(max(0.0, begun + number / REQUESTS - time.perf_counter()))
+    for at in pace:
+        await asyncio.sleep(max(0.0, begun + at - time.perf_counter()))
         asking.append(asyncio.create_task(ask()))
     await asyncio.gather(*asking)
     one.latency.append(median(waits))
-    one.throughput.append(asked / (time.perf_counter() - begun))
+    one.throughput.append(len(pace) / (time.perf_counter() - begun))
 
 
 def _under_load(loaded: list[_Loaded]) -> list[Figure]:
