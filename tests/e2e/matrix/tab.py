@@ -55,7 +55,7 @@ class Tab:
     def tell(self, order: str) -> tuple[int, int]:
         """Have something done: hide, scroll, click SELECTOR, type TEXT, look.
 
-        Returns how many requests the page sent since the last order, and how many elements there are for the
+        Returns how many requests the page sent since the last look, and how many elements there are for the
         selector. Whoever opens it or looks leaves a picture of the page beside the log.
         """
         assert self._process.stdin is not None

@@ -39,7 +39,7 @@ def open_page(page: Page, hub: str, user: str, password: str, path: str, selecto
 
 
 def obey(page: Page, order: str, selector: str) -> str:
-    """Do as told and return what there is to tell: how many requests the page sent since it was last told."""
+    """Do as told and return how many requests the page sent since the last look, and what it shows."""
     word, _, rest = order.strip().partition(" ")
     if word == "hide":
         page.evaluate(HIDE)
@@ -50,10 +50,11 @@ def obey(page: Page, order: str, selector: str) -> str:
         page.click(rest)
     elif word == "type":
         page.keyboard.type(f"{rest} ")
-    elif word == "look":
-        page.screenshot(path=sys.argv[6])
     page.wait_for_timeout(500)
-    sent, requests[0] = requests[0], 0
+    sent = requests[0]
+    if word == "look":  # whoever scrolls meanwhile takes nothing away from those who look
+        page.screenshot(path=sys.argv[6])
+        requests[0] = 0
     return f"{sent} {page.locator(selector).count()}"
 
 
