@@ -104,9 +104,10 @@ class HubAPI:
     ) -> dict[str, Any]:
         """Start a server, wait until it is ready, and return the Hub's model of it.
 
-        Options: ``extension=False`` runs it without hubcull's, ``args`` adds command line arguments,
-        ``env`` adds environment variables, ``program`` is the singleuser of another environment. They
-        become the server's ``user_options``.
+        Options: ``extension=False`` runs it without hubcull's, ``lab`` says whether with JupyterLab where
+        that is not as the Hub's options say, ``args`` adds command line arguments, ``env`` adds environment
+        variables, ``program`` is the singleuser of another environment. They become the server's
+        ``user_options``.
 
         Raises:
             HubError: when the start failed.

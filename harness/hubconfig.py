@@ -136,7 +136,8 @@ c.Spawner.start_timeout = 90
 
 ARGS = ["--allow-root"] if os.geteuid() == 0 else []
 ENVIRONMENT = {environment!r}
-UNLOADED = {unloaded!r}
+LAB = {lab!r}
+WITH_LAB = {o.lab!r}
 c.Spawner.args = ARGS
 c.Spawner.environment = ENVIRONMENT
 PORTS = itertools.cycle({servers!r})
@@ -152,7 +153,9 @@ def shape(spawner):
     """Give this one server a port, and what its start asked for by its user_options."""
     spawner.port = next(filter(is_free, PORTS))
     wish = spawner.user_options or {{}}
-    unloaded = UNLOADED if wish.get("extension", True) else {{**UNLOADED, "hubcull_server_ext": False}}
+    unloaded = {{}} if wish.get("lab", WITH_LAB) else dict.fromkeys(LAB, False)
+    if not wish.get("extension", True):
+        unloaded["hubcull_server_ext"] = False
     args = [f"--ServerApp.jpserver_extensions={{unloaded}}"] if unloaded else []
     if "program" in wish:
         spawner.cmd = [wish["program"]]
@@ -236,7 +239,7 @@ def render(place: Place, options: HubOptions) -> str:
         home=str(place.directory / "home" / "{username}"),
         singleuser=str(options.bin / "jupyterhub-singleuser"),
         environment=environment,
-        unloaded={} if options.lab else dict.fromkeys(LAB, False),
+        lab=LAB,
         services=_services(place, options),
         roles=_roles(options),
     )

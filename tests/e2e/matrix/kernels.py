@@ -225,7 +225,7 @@ def other_client(scene: Scene) -> None:
     words = psutil.Process(pid).cmdline()
     client = BlockingKernelClient(connection_file=words[words.index("-f") + 1])
     client.load_connection_file()
-    client.start_channels()
+    client.start_channels(hb=False)  # a kernel that is late with a heartbeat is no dead one
     client.wait_for_ready(timeout=30)
     ended = scene.folder / "cell-ended"
     client.execute(f"import time; time.sleep(900); open({str(ended)!r}, 'w')")

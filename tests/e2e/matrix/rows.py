@@ -6,7 +6,7 @@ from string import ascii_lowercase
 
 from tests.e2e.matrix.more_rows import MORE
 from tests.e2e.matrix.row import Fate, Need, Right, Row
-from tests.e2e.matrix.servers import PROXIED, PROXIED_EXCLUDED, QUICK_PINGS, using
+from tests.e2e.matrix.servers import LAB, PROXIED, PROXIED_EXCLUDED, QUICK_PINGS, using
 
 ACTIVE, IDLE = Right.ACTIVE, Right.IDLE
 KEPT, STOPPED = Fate.KEPT, Fate.STOPPED
@@ -44,7 +44,7 @@ _KERNELS = (
     Row("21", "kernels", "Somebody restarts a kernel in mid-cell", ACTIVE, KEPT, "requests",
         made="restarts, the first in mid-cell, the tab closed"),
     Row("22", "kernels", "A kernel is dead after five restarts", IDLE, STOPPED,
-        made="the kernel killed whenever it was restarted, then a look at `lab`"),
+        made="the kernel killed whenever it was restarted, then a look at `lab`", server=LAB),
     Row("23", "kernels", "A kernel started over REST, with no websocket, does nothing", IDLE, STOPPED,
         made="a kernel so started"),
     Row("24", "kernels", "A client without websocket runs a cell", ACTIVE, STOPPED, "kernel",
@@ -82,13 +82,14 @@ _REQUESTS = (
     Row("9", "requests", "Somebody writes markdown and runs nothing", ACTIVE, KEPT, "requests",
         made="saves of a text that grows"),
     Row("27", "requests", "Somebody reloads the page", ACTIVE, KEPT, "requests", made="`GET lab`",
-        option="`watch_requests`: row 27a"),
+        option="`watch_requests`: row 27a", server=LAB),
     Row("45", "requests", "Somebody downloads and uploads files", ACTIVE, KEPT, "requests",
         made="`files/` and `api/contents`, 3 MB and 1 MB"),
     Row("48", "requests", "Monitoring asks `/api/status` and `/metrics`", IDLE, KEPT,
-        made="both, and `no_track_activity`, after a look at `lab`"),
+        made="both, and `no_track_activity`, after a look at `lab`", server=LAB),
     Row("4a", "tabs", "A visible JupyterLab tab, nobody in front of it", IDLE, KEPT,
-        made="what such a tab sends, without a browser", option="`visible_tab_grace`, here 45 s: row 4b"),
+        made="what such a tab sends, without a browser", option="`visible_tab_grace`, here 45 s: row 4b",
+        server=LAB),
     Row("5a", "tabs", "A hidden JupyterLab tab", IDLE, KEPT,
         made="websockets of a kernel and of events, without a browser", server=QUICK_PINGS),
 )  # fmt: skip

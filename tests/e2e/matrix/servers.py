@@ -11,6 +11,9 @@ QUICK_PING = "--ServerApp.tornado_settings={'ws_ping_interval': 5000}"
 QUICK_PINGS = {"args": [QUICK_PING]}
 """Pings every 30 s are shorter than any real timeout; at 35 s they must be scaled, too."""
 
+LAB = {"lab": True}
+"""A row that needs nothing beside a server does without JupyterLab, whose start takes as long as the rest."""
+
 PROGRAMS = Path(__file__).parent / "programs"
 APPS = Path(__file__).resolve().parents[3] / "build" / "apps" / "bin"
 """The environment that `make` makes for rows that need more than JupyterLab."""

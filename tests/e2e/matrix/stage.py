@@ -81,7 +81,7 @@ def play(
             rows[row.number] = row
     times = {"timeout": TIMEOUT, "cull-every": 1, "warm-up": 15, "visible-tab-grace": GRACE}
     words = [f"--{name}={value}" for name, value in {**times, **(others or {})}.items()]
-    hub = make(*words, lab=True, spawner_environment={"HUBCULL_SAMPLE_INTERVAL": f"{LOOKS:g}"})
+    hub = make(*words, spawner_environment={"HUBCULL_SAMPLE_INTERVAL": f"{LOOKS:g}"})
     pace = Pace(shared)
     with Watch(hub) as watch, ThreadPoolExecutor(len(rows)) as pool:
         playing = [
@@ -128,7 +128,7 @@ def _play(watch: Watch, row: Row, make: Maker, pace: Pace) -> Outcome:
 def _make(hub: RealHub, row: Row, make: Maker, tries: int = 2) -> Scene:
     """Start the row's server and act in it; once more where that took so long that hubcull stopped it."""
     user = f"row-{row.number}"
-    hub.api.start_server(user, **row.server)
+    hub.api.start_server(user, **{"lab": row.need is not Need.NOTHING, **row.server})
     scene = Scene(hub, user)
     try:
         make(scene)

@@ -1,4 +1,4 @@
-"""Watching all servers of a Hub at once: the Hub's word, and hubcull's, once a second each."""
+"""Watching all servers of a Hub at once: the Hub's word, and hubcull's, every second or two."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.api import age
 from harness.realhub import RealHub
 from harness.waiting import wait_until
 
-_EVERY = 0.7
+_EVERY = 1.5
 
 
 @dataclass
