@@ -224,20 +224,23 @@ class RealHub:
 
     def stop(self) -> None:
         """Stop everything, kill what is left, remove the folder if it was a temporary one."""
-        if self._place is None:
-            return
         try:
             self.stop_hub()
         finally:
-            self._end()
-            self._remove_own_directory()
+            self.end()
+
+    def end(self) -> None:
+        """Kill everything at once, as nobody would who still needs it, and remove a temporary folder."""
+        if self._place is None:
+            return
+        self._end()
+        self._remove_own_directory()
 
     def _remove_own_directory(self) -> None:
         if self._own_directory:
             shutil.rmtree(self.place.directory, ignore_errors=True)
 
     def _end(self) -> None:
-        """End at once whatever still runs."""
         self.kill_hub()
         self.stop_service(signal.SIGTERM)
         self.leftovers += kill_marked(self.place.mark)

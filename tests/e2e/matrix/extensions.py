@@ -17,7 +17,7 @@ _WORKERS = "from distributed import Client, LocalCluster\n" + (
     "client = Client(cluster)\nassert client.submit(abs, -1).result() == 1\n"
 )
 _COMPUTE = (
-    "def work():\n    import time\n    while True:\n        end = time.process_time() + 0.05\n"
+    "def work():\n    import time\n    while True:\n        end = time.process_time() + 0.03\n"
     "        while time.process_time() < end: pass\n        time.sleep(0.15)\n"
     "future = client.submit(work)\n"
 )

@@ -13,11 +13,11 @@ from tests.e2e.matrix.scene import A_PERSON, Scene
 from tests.e2e.matrix.stage import Maker
 
 COMPUTE = (
-    "while True:\n    end = time.process_time() + 0.05\n"
+    "while True:\n    end = time.process_time() + 0.03\n"
     "    while time.process_time() < end:\n        sum(range(1000))\n"
     "    time.sleep(0.15)\n"
 )
-"""Computes with breaks, at a quarter of a core at most: the machine has others to run."""
+"""Computes with breaks, at a sixth of a core at most: the machine has others to run."""
 COMPUTING = 0.1
 """Processor seconds per second that it uses at least, whatever else runs."""
 
