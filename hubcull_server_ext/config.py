@@ -47,6 +47,11 @@ class HubcullSettings(Configurable):
         help="""Whether to watch kernels: running cells and requests. Default: True. Off, a silent cell does
         not keep its server."""
     ).tag(config=True)
+    kernel_start_limit = Float(
+        min=0,
+        help="""Seconds after which a kernel that has never said anything is taken for stuck in its start, and
+        protects no more than any process that does nothing. Default: 600. 0 for never.""",
+    ).tag(config=True)
     watch_terminals = Bool(
         help="""Whether to watch terminals: keystrokes and jobs. Default: True. Linux only; switch it off on
         another platform, where an open terminal would otherwise be reported as a source that failed."""
@@ -126,6 +131,10 @@ class HubcullSettings(Configurable):
     @default("watch_kernels")
     def _default_watch_kernels(self) -> bool:
         return self._from_environment("watch_kernels", _boolean, True)
+
+    @default("kernel_start_limit")
+    def _default_kernel_start_limit(self) -> float:
+        return self._from_environment("kernel_start_limit", _limit, 600.0)
 
     @default("watch_terminals")
     def _default_watch_terminals(self) -> bool:
@@ -234,6 +243,15 @@ def _seconds(text: str) -> float:
     if not _SHORTEST <= seconds < math.inf:
         raise ValueError(f"a number of seconds, {_SHORTEST} or more")
     return seconds
+
+
+def _limit(text: str) -> float:
+    if text in {"0", "0.0"}:
+        return 0.0
+    try:
+        return _seconds(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or 0 for none") from None
 
 
 def _objects(text: str) -> list[dict[str, Any]]:

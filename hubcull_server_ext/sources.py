@@ -50,7 +50,7 @@ def make_sources(options: HubcullSettings, server: Any, changed: Callable[[], No
     settings, interval = server.web_app.settings, options.sample_interval
     clocks, table = Clocks(clock.monotonic, clock.wall, clock.boottime), ProcessTable()
     manager = settings["kernel_manager"]
-    kernels = _kernels(manager, settings.get("event_logger"), changed)
+    kernels = _kernels(manager, settings.get("event_logger"), changed, options.kernel_start_limit)
     terminals = TerminalsSource(settings, clocks, options.not_work, changed, table)
     around = Around(lambda: kernel_processes(manager, kernels.free_since), terminals.shells)
     background = BackgroundSource(table, clocks, around, os.environ, options.not_work, interval, changed)
@@ -71,11 +71,13 @@ def make_sources(options: HubcullSettings, server: Any, changed: Callable[[], No
     return Sources(on, [name for name in made if name not in on], work_clock)
 
 
-def _kernels(manager: Any, events: Any, changed: Callable[[], None]) -> KernelsSource | GatewayKernels:
+def _kernels(
+    manager: Any, events: Any, changed: Callable[[], None], start_limit: float
+) -> KernelsSource | GatewayKernels:
     """Make the source of kernels, wherever they run."""
     if are_remote(manager):
         return GatewayKernels(manager, clock.monotonic, changed)
-    return KernelsSource(manager, events, clock.monotonic, changed)
+    return KernelsSource(manager, events, clock.monotonic, changed, start_limit)
 
 
 def _of_requests(

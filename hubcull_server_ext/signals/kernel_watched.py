@@ -52,6 +52,8 @@ class Watched:
 
     state: KernelState = field(default_factory=KernelState)
     first_seen: float = 0.0
+    replaced: float | None = None
+    """When the process that was there first was lost (monotonic s); the next one begins then."""
     stream: ZMQStream | None = None
     ports: tuple[int, ...] = ()
     manager: Any = None
@@ -123,6 +125,7 @@ class Watched:
         self.catch_up(now)
         silent, self.told = self.probe.proven or self.told or self.stream is None, False
         self.probe.reset()
+        self.replaced = now
         if not self.state.clear(now):
             if silent:
                 return False
@@ -136,8 +139,21 @@ class Watched:
             self.stream.close()
         self.stream = self.flow = None
 
-    def problem(self, now: float) -> str | None:
-        """Return what is in doubt about the kernel, if anything is."""
+    def started(self, now: float, limit: float) -> float | None:
+        """Return when its process had started (monotonic s), None while it may still be starting.
+
+        One that the server started and that never said anything for ``limit`` seconds is taken for stuck: it
+        has nothing in flight, for to begin a cell is to say so. Not if jupyter_server heard what we did not.
+        """
+        if self.probe.first_heard is not None:
+            return self.probe.first_heard
+        late = (self.first_seen if self.replaced is None else self.replaced) + limit
+        heard_elsewhere = getattr(self.manager, "execution_state", None) in {"busy", "idle"}
+        owned = getattr(self.manager, "owns_kernel", True) is True
+        return late if limit and owned and not heard_elsewhere and now >= late else None
+
+    def problem(self, now: float, start_limit: float) -> str | None:
+        """Return what is in doubt about the kernel, if anything is; a start takes ``start_limit`` s."""
         if self.failure is not None:
             return f"a kernel can not be watched: {self.failure}"
         if self.unreadable is not None:
@@ -146,5 +162,7 @@ class Watched:
             late = now - self.first_seen > _ATTACH_GRACE
             return "a kernel can not be watched: it has opened no ports" if late else None
         if self.probe.proven or self.dead or self.state.in_flight or self.state.waiting:
+            return None
+        if self.probe.first_heard is None and self.started(now, start_limit) is not None:
             return None
         return "a kernel has not answered yet"

@@ -58,6 +58,7 @@ class KernelsSource:
         events: its event logger, where there is one.
         clock: monotonic seconds, read once per message.
         changed: called when something happened that a report would say.
+        start_limit: seconds after which a kernel that never said anything is taken for stuck; 0 for never.
 
     """
 
@@ -70,7 +71,9 @@ class KernelsSource:
         events: EventLogger | None,
         clock: Callable[[], float],
         changed: Callable[[], None] = lambda: None,
+        start_limit: float = 0.0,
     ) -> None:
+        self._start_limit = start_limit
         self._managers = managers
         self._events = events
         self._clock = clock
@@ -130,7 +133,8 @@ class KernelsSource:
             signals.extend(state_signals(kernel_id, watched.state, now))
             signals.extend(self._connections(kernel_id))
         signals.extend(self._departed.signals(now))
-        problems = sorted({text for w in self._watched.values() if (text := w.problem(now))})
+        found = {each.problem(now, self._start_limit) for each in self._watched.values()}
+        problems = sorted(text for text in found if text is not None)
         if problems:
             raise SourceError("; ".join(problems), signals)
         return signals
@@ -147,10 +151,11 @@ class KernelsSource:
     def free_since(self, kernel_id: str) -> float | None:
         """Return since when a kernel has nothing in flight (monotonic s), None while it has.
 
-        Nor has its start an end before its process answers: what it uses for that is nobody's work.
+        Nor has its start an end before its process answers: what it uses for that is nobody's work. One that
+        is stuck has nothing in flight: what it still does counts as what others do in the background.
         """
         watched = self._watched.get(kernel_id)
-        started = None if watched is None else watched.probe.first_heard
+        started = None if watched is None else watched.started(self._clock(), self._start_limit)
         since = None if watched is None else watched.state.free_since
         return None if started is None or since is None else max(started, since)
 

@@ -12,6 +12,10 @@ GRAIN = 5.0
 Hub hears of activity every two seconds, and a loaded machine is late."""
 
 
+_BY_NO_SIGNAL = {"hook_keeps": "hook", "source_failed": "doubt"}
+"""Reasons to keep a server that are no source's."""
+
+
 class PremiseError(Exception):
     """The situation was not what the row says; nothing was shown."""
 
@@ -58,8 +62,8 @@ class Outcome:
     @property
     def signal(self) -> str:
         """The source that keeps the server, without its number; empty where nothing did."""
-        if self.gone_after is None and self.reason == "hook_keeps":
-            return "hook"
+        if self.gone_after is None and self.reason in _BY_NO_SIGNAL:
+            return _BY_NO_SIGNAL[self.reason]
         return self.decided_by.partition(":")[0] if self.gone_after is None else ""
 
     def check(self, row: Row) -> None:

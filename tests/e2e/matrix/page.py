@@ -26,8 +26,8 @@ This page says what the tests of the matrix demand, and a test fails when it is 
 `make matrix` runs them, in about a quarter of an hour, and writes down what each row showed.
 Each row is a situation, made for real in a server of a real JupyterHub, with a timeout of 35 s; intervals of
 pings and graces are scaled alike. *Right* is what is true of the server. *Stock* is what a culler does that
-goes by the Hub's `last_activity`: it was read every second or two while the server was watched, for 55 s from the
-last act on. *hubcull* is what hubcull does in that time. A culler that is right keeps what is active
+goes by the Hub's `last_activity`: it was read every second or two while the server was watched, for 55 s
+from the last act on. *hubcull* is what hubcull does in that time. A culler that is right keeps what is active
 and stops what is idle; where one is wrong, its word is **bold**. *Kept by* is the source whose signal kept
 the server. Beside each batch of rows runs an idle server, which must be stopped.
 """

@@ -159,7 +159,7 @@ def stopped_job(scene: Scene) -> None:
 
 
 def never_started(scene: Scene) -> None:
-    """Row 61: a kernel whose program never answers."""
+    """Rows 61 and 61a: a kernel whose program never answers."""
     spec = {"argv": [scene.python, "-c", "import time; time.sleep(900)"], "display_name": "Stuck"}
     folder = scene.folder / ".local" / "share" / "jupyter" / "kernels" / "stuck"
     folder.mkdir(parents=True)
@@ -251,6 +251,7 @@ MAKERS: dict[str, Maker] = {
     "59": job_of_a_notebook,
     "60": stopped_job,
     "61": never_started,
+    "61a": never_started,
     "62": slow_copy,
     "63": in_screen,
 }

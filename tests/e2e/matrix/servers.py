@@ -75,5 +75,6 @@ def setting(name: str, value: str) -> dict[str, Any]:
 
 ONLY_CELLS = setting("watch_background", "false")
 """What goes on outside cells and terminals counts nowhere."""
+STARTS_QUICKLY = setting("kernel_start_limit", "15")
 NO_PYTHON = setting("not_work", Path(sys.executable).resolve().name)
 """Python is no work in a terminal."""

@@ -74,7 +74,12 @@ def test_defaults_hold_without_any(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "default"),
-    [("SAMPLE_INTERVAL", "soon", 5.0), ("SAMPLE_INTERVAL", "-1", 5.0), ("WATCH_KERNELS", "maybe", True)],
+    [
+        ("SAMPLE_INTERVAL", "soon", 5.0),
+        ("SAMPLE_INTERVAL", "-1", 5.0),
+        ("WATCH_KERNELS", "maybe", True),
+        ("KERNEL_START_LIMIT", "-1", 600.0),
+    ],
 )
 def test_bad_value_is_named_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str, default: object
@@ -83,6 +88,15 @@ def test_bad_value_is_named_with_its_remedy(
     monkeypatch.setenv(f"HUBCULL_{name}", value)
     assert getattr(settings(), name.lower()) == default
     assert f"HUBCULL_{name} is '{value}'; expected" in caplog.text
+
+
+def test_a_limit_of_zero_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other intervals can not be zero."""
+    for value in ("0", "0.0", "3600"):
+        monkeypatch.setenv("HUBCULL_KERNEL_START_LIMIT", value)
+        assert settings().kernel_start_limit == float(value)
+    monkeypatch.setenv("HUBCULL_SAMPLE_INTERVAL", "0")
+    assert settings().sample_interval == 5.0
 
 
 def test_about_reads_limits_and_survives_nonsense(monkeypatch: pytest.MonkeyPatch) -> None:

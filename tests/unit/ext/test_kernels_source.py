@@ -8,7 +8,7 @@ import pytest
 
 from hubcull_server_ext import wire
 from hubcull_server_ext.signals.kernel_state import KernelState, Span
-from hubcull_server_ext.signals.kernel_watched import Questions
+from hubcull_server_ext.signals.kernel_watched import Questions, Watched
 from hubcull_server_ext.signals.kernels import KernelsSource
 from hubcull_server_ext.snapshot import SourceError
 
@@ -70,6 +70,77 @@ def test_kernel_without_ports_is_doubt_only_after_a_while() -> None:
     assert source.collect(110.0) == []
     with pytest.raises(SourceError, match="no ports"):
         source.collect(120.0)
+
+
+class Starting(FakeKernel):
+    """A kernel that was begun, whose ports are open, and that has not said a word."""
+
+    def __init__(self, owned: bool = True, state: str = "starting") -> None:
+        super().__init__([5])
+        self.owns_kernel, self.execution_state = owned, state
+
+
+def begun(kernel: Starting, time: Time, limit: float = 60.0) -> KernelsSource:
+    """Return a source that has attached to it, and whose questions stay unanswered."""
+    source = KernelsSource(FakeManagers({"a": kernel}), None, time, start_limit=limit)
+    watched = source._watched.setdefault("a", Watched(first_seen=time.now))
+    watched.stream, watched.manager = object(), kernel  # type: ignore[assignment]
+    return source
+
+
+def test_a_kernel_that_never_said_anything_is_doubt_until_its_start_took_too_long() -> None:
+    """Then it has nothing in flight, and what its process uses is its own."""
+    time = Time()
+    source = begun(Starting(), time)
+    time.now += 59.0
+    with pytest.raises(SourceError, match="not answered yet"):
+        source.collect(time.now)
+    assert source.free_since("a") is None
+    time.now += 1.0
+    assert source.collect(time.now) == []
+    assert source.free_since("a") == 160.0
+
+
+def test_the_next_process_of_a_stuck_kernel_has_its_own_time_to_start() -> None:
+    """Somebody restarted it, or the server did."""
+    time = Time()
+    source = begun(Starting(), time)
+    time.now += 100.0
+    source._watched["a"].lose(time.now)
+    time.now += 59.0
+    with pytest.raises(SourceError, match="not answered yet"):
+        source.collect(time.now)
+    assert source.free_since("a") is None
+
+
+@pytest.mark.parametrize(
+    ("kernel", "limit"),
+    [
+        (Starting(owned=False), 60.0),
+        (Starting(state="idle"), 60.0),
+        (Starting(state="busy"), 60.0),
+        (Starting(), 0.0),
+    ],
+    ids=["not ours", "heard idle by others", "heard busy by others", "no limit"],
+)
+def test_a_kernel_that_may_only_be_unheard_stays_in_doubt(kernel: Starting, limit: float) -> None:
+    """It may have been in mid-cell when we came."""
+    time = Time()
+    source = begun(kernel, time, limit)
+    time.now += 1e6
+    with pytest.raises(SourceError, match="not answered yet"):
+        source.collect(time.now)
+    assert source.free_since("a") is None
+
+
+def test_a_kernel_that_was_heard_and_answers_no_more_stays_in_doubt() -> None:
+    """Its start has an end, and what it does now is not known."""
+    time = Time()
+    source = begun(Starting(), time)
+    source._watched["a"].probe.first_heard = 101.0
+    time.now += 1e6
+    with pytest.raises(SourceError, match="not answered yet"):
+        source.collect(time.now)
 
 
 def test_departed_kernels_leave_the_newest_end_and_request() -> None:
