@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 from jupyter_client.blocking.client import BlockingKernelClient
 
 from harness.processes import alive, below, command_line, find_below
@@ -16,11 +18,7 @@ _WORKERS = "from distributed import Client, LocalCluster\n" + (
     "cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)\n"
     "client = Client(cluster)\nassert client.submit(abs, -1).result() == 1\n"
 )
-_COMPUTE = (
-    "def work():\n    import time\n    while True:\n        end = time.process_time() + 0.03\n"
-    "        while time.process_time() < end: pass\n        time.sleep(0.15)\n"
-    "future = client.submit(work)\n"
-)
+_COMPUTE = f"def work():\n    import time\n{indent(COMPUTE, '    ')}future = client.submit(work)\n"
 
 
 def _dask(scene: Scene, code: str) -> None:
