@@ -29,10 +29,11 @@ from harness.calls import call
 
 KERNELS, TERMINALS, PROCESSES = 20, 10, 300
 """Open in each server; the last counts kernels and shells, too."""
-SETTLE = 15.0
-"""Seconds after all is open: the kernels' own start is no rest."""
-REST = 40.0
-"""Seconds at rest."""
+SETTLE = 45.0
+"""Seconds after all is open: the kernels' own start is no rest, nor is it when the extension first meets each
+process, whose environment it reads once, within 30 s."""
+REST = 60.0
+"""Seconds at rest: two full readings of all processes, whenever the first is."""
 ROUNDS, SECONDS, BEFORE, AFTER = 50, 0.5, 0.1, 0.05
 """Rounds of load, the seconds of each server's turn, and those before and after it; the first only warms up.
 
@@ -84,7 +85,7 @@ class _Loaded:
 
 
 def run() -> list[Figure]:
-    """Measure all of it, in about three and a half minutes."""
+    """Measure all of it, in about four and a half minutes."""
     with children() as made:
         three = start(made)
         for server in three.all:
