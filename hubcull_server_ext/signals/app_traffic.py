@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
+from hubcull_server_ext.signals import vscode
 from hubcull_server_ext.signals.beat import Beat, LongPoll
 
 HEARTBEATS = (
@@ -31,6 +32,12 @@ _RFB = b"RFB 0"
 """With this a desktop's viewer begins (RFC 6143, 7.1.1)."""
 _RFB_INPUT = frozenset({4, 5, 6, 255})
 """Keys, pointer and clipboard, and the keys of QEMU's extension; all else comes by itself."""
+_RFB_CLIPBOARD = 6
+_RFB_EXTENDED = 0x80
+"""The sign of a clipboard's length: it is negative where the message is of the extension."""
+_RFB_ANSWERS = 0x01 | 0x02 | 0x04 | 0x10
+"""What a viewer says of clipboards by itself: what it can do, that it wants the desktop's, and its own when
+that is asked for. With the one flag left it tells that a person has copied something."""
 _VSCODE_HEADER = 13
 _VSCODE_CHATTER = frozenset({3, 9, 10, 11})
 """The kinds of a frame without a body by which VS Code's page acknowledges, keeps, times the connection."""
@@ -82,7 +89,7 @@ class SocketTraffic:
     def __init__(self) -> None:
         self._beats: OrderedDict[tuple[bool, int], Beat] = OrderedDict()
         self._begun = False
-        self._is_desktop = False
+        self._is_desktop = self._is_vscode = False
         self._beaten = float("-inf")
         """When the newest frame came that kept a beat (monotonic s)."""
 
@@ -92,11 +99,11 @@ class SocketTraffic:
             return False
         if isinstance(frame, bytes):
             if not self._begun:
-                self._is_desktop = frame.startswith(_RFB)
+                self._is_desktop, self._is_vscode = frame.startswith(_RFB), vscode.begins(frame)
             self._begun = True
             if self._is_desktop:
-                return frame[0] in _RFB_INPUT
-            if _is_vscode_chatter(frame):
+                return _is_at_the_desktop(frame)
+            if _is_vscode_chatter(frame) or (self._is_vscode and vscode.comes_by_itself(frame)):
                 return False
         key = isinstance(frame, bytes), len(frame)
         beat = self._beats.pop(key, None) or Beat()
@@ -106,6 +113,14 @@ class SocketTraffic:
         if beat.comes(at):
             self._beaten = at
         return at - self._beaten > _TOGETHER
+
+
+def _is_at_the_desktop(frame: bytes) -> bool:
+    """Whether a viewer's frame is a person's: what a program there copies, a viewer asks for by itself."""
+    flags = frame[8] if len(frame) >= 12 and frame[4] & _RFB_EXTENDED else 0
+    if frame[0] == _RFB_CLIPBOARD and flags & _RFB_ANSWERS:
+        return False
+    return frame[0] in _RFB_INPUT
 
 
 def _is_vscode_chatter(frame: bytes) -> bool:

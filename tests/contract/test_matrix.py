@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -12,11 +13,13 @@ from tests.e2e.matrix import (
     apps,
     browser,
     choices,
+    desktops,
     elsewhere,
     extensions,
     kernels,
     reported,
     requests,
+    stage,
     terminals,
 )
 from tests.e2e.matrix.outcome import Outcome, PremiseError, WrongVerdictError
@@ -35,6 +38,7 @@ MAKERS = {
     "browser": browser.TABS,
     "dashboards": browser.DASHBOARDS,
     "elsewhere": elsewhere.MAKERS,
+    "desktops": desktops.MAKERS,
     "choices": choices.MAKERS,
 }
 
@@ -78,6 +82,18 @@ def test_a_gap_and_a_row_not_run_are_never_shown_as_right() -> None:
     assert "| 1 | not seen |" in text
     assert "| 3 | C | idle | later |" in text
     assert "Of 3 rows 2 are run. Stock `last_activity` is right in 1 of them, hubcull in 1." in text
+
+
+def test_a_row_whose_program_is_missing_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is skipped with the reason, and listed with it; one whose programs are there is run."""
+    here = Row("1", "f", "A", Right.IDLE, Fate.KEPT, made="so", programs={"sh": "dash"})
+    absent = replace(here, number="2", programs={"sh": "dash", "no-such-program": "its-package"})
+    why = "needs no-such-program: on Debian, apt install its-package"
+    assert [each["not_run"] for each in document([here, absent], {})] == ["not run this time", why]
+    monkeypatch.setattr(stage, "ROWS", (here, absent))
+    chosen = cast("list[Any]", stage.params("f"))
+    skips = [[mark.kwargs for mark in each.marks if mark.name == "skip"] for each in chosen]
+    assert skips == [[], [{"reason": why}], []], "the idle server is the third"
 
 
 BUSY = Row("1", "f", "A", Right.ACTIVE, Fate.STOPPED, "kernel", made="so")

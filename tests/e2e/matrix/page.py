@@ -66,7 +66,7 @@ def _entry(row: Row, result: Mapping[str, Any] | None) -> dict[str, Any]:
         "needs": row.need.value,
     }
     if result is None:
-        return {**known, "not_run": row.not_run or "not run this time"}
+        return {**known, "not_run": row.not_run or row.missing or "not run this time"}
     said = {name: result[name] for name in ("stock", "hubcull", "signal")}
     rest = {name: value for name, value in result.items() if name not in {*said, "number"}}
     return {**known, **said, "gap": row.gap or None, "measured": rest}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -44,6 +45,8 @@ class Row:
     ``signal`` is the source that should keep the server, where it is active. ``gap`` says why hubcull is
     wrong today, and ``wrong_signal`` which source then keeps an idle server. ``not_run`` says why the row is
     not run. ``server`` are options of the server's start, as of `HubAPI.start_server`.
+    ``programs`` are those that no index of Python's packages has, each with Debian's package; where one is
+    missing the row is not run.
     """
 
     number: str
@@ -59,6 +62,7 @@ class Row:
     not_run: str = ""
     need: Need = Need.NOTHING
     server: Mapping[str, Any] = field(default_factory=dict)
+    programs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def expected(self) -> Fate:
@@ -67,6 +71,13 @@ class Row:
         if not self.gap:
             return right
         return Fate.STOPPED if right is Fate.KEPT else Fate.KEPT
+
+    @property
+    def missing(self) -> str:
+        """What this machine lacks to run the row, and how to get it; empty where nothing."""
+        lacking = {name: package for name, package in self.programs.items() if shutil.which(name) is None}
+        packages = " ".join(sorted(set(lacking.values())))
+        return f"needs {', '.join(lacking)}: on Debian, apt install {packages}" if lacking else ""
 
     @property
     def kept_by(self) -> str:

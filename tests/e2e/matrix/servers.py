@@ -15,10 +15,12 @@ LAB = {"lab": True}
 """A row that needs nothing beside a server does without JupyterLab, whose start takes as long as the rest."""
 
 PROGRAMS = Path(__file__).parent / "programs"
-APPS = Path(__file__).resolve().parents[3] / "build" / "apps" / "bin"
+_BUILD = Path(__file__).resolve().parents[3] / "build"
+APPS = _BUILD / "apps" / "bin"
 """The environment that `make` makes for rows that need more than JupyterLab."""
 _EXTENSIONS = (
     "jupyter_keepalive",
+    "jupyter_remote_desktop_proxy",
     "jupyter_resource_usage",
     "jupyter_scheduler",
     "jupyter_server_fileid",
@@ -52,6 +54,10 @@ def app(program: str, *words: str, **settings: object) -> dict[str, Any]:
 
 _OURS = {"env": {"PYTHONPATH": str(PROGRAMS)}}
 POLLED = {"args": ["--ServerApp.jpserver_extensions={'polled': True}"], **_OURS}
+DESKTOP = {
+    **using("jupyter_remote_desktop_proxy"),
+    "env": {"JUPYTER_REMOTE_DESKTOP_PROXY_XSTARTUP": str(PROGRAMS / "desktop.sh")},
+}
 KEEPALIVE = {**using("jupyter_keepalive", "quick_keepalive"), **_OURS}
 PROXIED = proxied()
 PROXIED_EXCLUDED = proxied(exclude_last_activity_patterns=[".*/heartbeat"])

@@ -56,6 +56,8 @@ def _marks(row: Row) -> list[pytest.MarkDecorator]:
     marks: list[pytest.MarkDecorator] = [pytest.mark.timeout(LIMIT)]
     if row.need is not Need.NOTHING:
         marks.append(getattr(pytest.mark, row.need.value))
+    if row.missing:
+        marks.append(pytest.mark.skip(reason=row.missing))
     if row.gap:
         marks.append(pytest.mark.xfail(reason=row.gap, raises=WrongVerdictError, strict=True))
     return marks
@@ -78,6 +80,8 @@ def play(
         if isinstance(item, pytest.Function) and item.path == request.path:
             row = item.callspec.params["row"]
             assert isinstance(row, Row)
+            if row.missing:
+                continue
             rows[row.number] = row
     times = {"timeout": TIMEOUT, "cull-every": 1, "warm-up": 15, "visible-tab-grace": GRACE}
     words = [f"--{name}={value}" for name, value in {**times, **(others or {})}.items()]

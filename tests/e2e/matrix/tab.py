@@ -53,7 +53,7 @@ class Tab:
         return line.strip()
 
     def tell(self, order: str) -> tuple[int, int]:
-        """Have something done: hide, scroll, click SELECTOR, type TEXT, look.
+        """Have something done: hide, scroll, click SELECTOR, type TEXT, press KEY, move X Y, look.
 
         Returns how many requests the page sent since the last look, and how many elements there are for the
         selector. Whoever opens it or looks leaves a picture of the page beside the log.
@@ -77,7 +77,9 @@ class Tab:
         return bool(self._frozen) and all(p.status() == psutil.STATUS_STOPPED for p in self._frozen)
 
     def close(self) -> None:
-        """End the browser."""
+        """End the browser, unless it has been."""
+        if self._process.returncode is not None:
+            return
         for process in [*below(self._process.pid), psutil.Process(self._process.pid)]:
             try:
                 process.kill()

@@ -122,6 +122,22 @@ def test_a_desktop_counts_by_its_input() -> None:
     assert all(socket.act(bytes([kind, 0, 0, 1]), at) for at in UNEVEN for kind in (4, 5, 6, 255))
 
 
+def clipboard(flags: int, formats: int = 1, data: bytes = b"") -> bytes:
+    """Return a clipboard message of the extension, as noVNC 1.4 and newer write it."""
+    body = bytes([flags, 0, 0, formats]) + data
+    return bytes([6, 0, 0, 0]) + (-len(body)).to_bytes(4, "big", signed=True) + body
+
+
+def test_a_desktops_programs_copy_by_themselves() -> None:
+    """A viewer asks for what they copied, and says at its beginning what it can; only its own news count."""
+    socket = SocketTraffic()
+    socket.act(b"RFB 003.008\n", 0.0)
+    said = [clipboard(0x1F, data=bytes(4)), clipboard(0x02), clipboard(0x04), clipboard(0x10, data=b"zip")]
+    assert not any(socket.act(frame, at) for frame in said for at in UNEVEN)
+    assert all(socket.act(clipboard(0x08), at) for at in UNEVEN), "somebody copied"
+    assert socket.act(bytes([6, 0, 0, 0, 0, 0, 0, 4]) + b"\x02\x02\x02\x02", 200.0), "a plain text"
+
+
 def test_vscodes_acknowledgements_are_nothing() -> None:
     """Frames without a body; those with one count, and so does what only has their length."""
     socket = SocketTraffic()

@@ -50,6 +50,10 @@ def obey(page: Page, order: str, selector: str) -> str:
         page.click(rest)
     elif word == "type":
         page.keyboard.type(f"{rest} ")
+    elif word == "press":
+        page.keyboard.press(rest)
+    elif word == "move":
+        page.mouse.move(*map(float, rest.split()))
     page.wait_for_timeout(500)
     sent = requests[0]
     if word == "look":  # whoever scrolls meanwhile takes nothing away from those who look
