@@ -192,7 +192,7 @@ def restarted_by_user(scene: Scene) -> None:
         if not scene.browser.call("POST", f"api/kernels/{kernel}/restart").ok:
             raise ConnectionError("the kernel was not restarted")
 
-    scene.again(restart, every=7)
+    scene.again(restart, every=12)  # a process that dies before it was heard may have died at work
     _idle_kernels(scene)
 
 
