@@ -22,9 +22,10 @@ from hubcull_server_ext.signals.belonging import Belongings
 from hubcull_server_ext.signals.jobs import Judge
 from hubcull_server_ext.signals.kernel_processes import KernelProcess
 from hubcull_server_ext.signals.places import Place, Tty, sort_out
+from hubcull_server_ext.signals.process import Process
 from hubcull_server_ext.signals.processes import ProcessTable
 from hubcull_server_ext.signals.ttys import Clocks, Sighting, Terminal, file_of, look, signals, times_move
-from hubcull_server_ext.signals.usage import SHORTEST_SPAN, Identity, Meter, Use
+from hubcull_server_ext.signals.usage import SHORTEST_SPAN, Counter, Identity, Meter, Use
 from hubcull_server_ext.snapshot import SourceError, UnavailableError
 
 _AT_REST = 6
@@ -63,6 +64,7 @@ class BackgroundSource:
         not_work: names of programs that are never work.
         interval: seconds between two looks while something goes on, six times as long at rest.
         changed: called when something happened that a report would say.
+        counters: of what else processes use. One that fails counts nothing for that look.
 
     """
 
@@ -78,7 +80,9 @@ class BackgroundSource:
         not_work: Sequence[str],
         interval: float,
         changed: Callable[[], None] = lambda: None,
+        counters: Sequence[Counter] = (),
     ) -> None:
+        self._counters: dict[Counter, Mapping[Identity, float]] = {each: {} for each in counters}
         self._table = processes
         self._monotonic, self._wall, self._boottime = clocks
         self._around = around
@@ -156,7 +160,8 @@ class BackgroundSource:
         before = self._meter.looked_at
         places = sort_out(self._table, members, kernels, shells, os.getpid())
         moved = {process.identity: self._table.moved(process) for process in members}
-        self._active = self._meter.take(members, moved, now, self._begins(places.rest))
+        units = self._units(members, now)
+        self._active = self._meter.take(members, moved, now, self._begins(places.rest), units)
         ttys = {}
         for one in places.ttys[:_MOST_TTYS]:
             identity = one.first.identity
@@ -164,6 +169,16 @@ class BackgroundSource:
                 ttys[identity] = one, self._look_at(one, known.get(identity), boottime)
         just_freed = any(k.free_since is not None and k.free_since > before for k in kernels)
         return _Look(list(self._active_of(places.rest)), ttys, newcomers or just_freed)
+
+    def _units(self, members: Sequence[Process], now: float) -> Mapping[Identity, float]:
+        """Return what each process used by all counters together."""
+        units: dict[Identity, float] = {}
+        for counter in self._counters:
+            with suppress(Exception):  # what it counted until now stands
+                self._counters[counter] = counter.read(members, now)
+            for identity, used in self._counters[counter].items():
+                units[identity] = units.get(identity, 0.0) + used
+        return units
 
     def _begins(self, rest: Sequence[Place]) -> dict[Identity, float]:
         """Return since when use counts of the processes of kernels: what they use for a cell is the cell's.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import KeysView, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from hubcull_server_ext.signals.process import Process
 
@@ -29,11 +29,30 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 Identity = tuple[int, int]
 
 
+class Counter(Protocol):
+    """Counts a use of which the process table knows nothing, such as that of a network or of a GPU."""
+
+    def read(self, processes: Sequence[Process], now: float) -> Mapping[Identity, float]:
+        """Return how much each process has used since we began to count; one that is unknown is left out.
+
+        One unit a second, on average over a window, makes a process active. What was counted once is never
+        taken back. It is called in a thread, at each look, ``now`` in monotonic seconds.
+        """
+
+
 class Use(NamedTuple):
     """What an active process used: how often what makes it active, and since when (monotonic s)."""
 
     share: float
     since: float
+
+
+class _Seen(NamedTuple):
+    """What was known of a process at a look; ``moved`` in bytes, ``units`` as of all `Counter`s."""
+
+    process: Process
+    moved: int | None
+    units: float | None
 
 
 class _Gone(NamedTuple):
@@ -49,14 +68,14 @@ _NOTHING = _Gone(0, 0)
 class _Look:
     """What was there at one time, and since then: the children that ended."""
 
-    def __init__(self, at: float, seen: dict[Identity, tuple[Process, int | None]]) -> None:
+    def __init__(self, at: float, seen: dict[Identity, _Seen]) -> None:
         self.at, self.seen = at, seen
 
     def gone(self, present: KeysView[Identity]) -> dict[int, _Gone]:
         """Return what ended, by the number of its parent."""
         gone: dict[int, _Gone] = {}
         for identity in self.seen.keys() - present:
-            process, moved = self.seen[identity]
+            process, moved, _ = self.seen[identity]
             ticks, bytes_ = gone.get(process.parent, (0, 0))
             ticks += process.used + process.used_by_dead
             gone[process.parent] = _Gone(ticks, bytes_ + (moved or 0))
@@ -86,6 +105,7 @@ class Meter:
         moved: Mapping[Identity, int | None],
         now: float,
         begins: Mapping[Identity, float] | None = None,
+        units: Mapping[Identity, float] | None = None,
     ) -> dict[Identity, Use]:
         """Take a look, and return which processes are active.
 
@@ -94,21 +114,23 @@ class Meter:
             moved: the bytes each read and wrote so far; None or absent where that is not known.
             now: monotonic seconds, at least `SHORTEST_SPAN` after the look before.
             begins: since when use counts (monotonic s), of processes of which earlier use does not.
+            units: what each used so far of what `Counter`s count, all of them taken together.
 
         """
         while len(self._looks) > 1 and self._looks[1].at <= now - self._window:
             self._looks.popleft()
-        seen = {p.identity: (p, moved.get(p.identity)) for p in processes}
+        units = units or {}
+        seen = {p.identity: _Seen(p, moved.get(p.identity), units.get(p.identity)) for p in processes}
         gone = {look.at: look.gone(seen.keys()) for look in self._looks}
         begins, active = begins or {}, {}
-        for identity, (process, moved_now) in seen.items():
+        for identity, met in seen.items():
             look = self._base(identity, begins.get(identity, float("-inf")))
             if look is None:
                 continue
             span = max(now - look.at, self._window)
-            left = gone[look.at].get(process.pid, _NOTHING)
-            share = _share(process, moved_now, look.seen[identity], left) / span
-            if share < 1.0 and now - look.at >= self._window and self._is_starved(process, look.at):
+            left = gone[look.at].get(met.process.pid, _NOTHING)
+            share = _share(met, look.seen[identity], left) / span
+            if share < 1.0 and now - look.at >= self._window and self._is_starved(met.process, look.at):
                 share = 1.0
             if share >= 1.0:
                 active[identity] = Use(share, look.at)
@@ -124,19 +146,21 @@ class Meter:
         if process.state != "R":
             return False
         met = [look.seen.get(process.identity) for look in self._looks if look.at >= since]
-        states = [None if each is None else each[0].state for each in met]
+        states = [None if each is None else each.process.state for each in met]
         return len(states) + 1 >= _STARVED_LOOKS and set(states) == {"R"}
 
     def _base(self, identity: Identity, begin: float) -> _Look | None:
         return next((look for look in self._looks if look.at >= begin and identity in look.seen), None)
 
 
-def _share(process: Process, moved: int | None, before: tuple[Process, int | None], gone: _Gone) -> float:
-    """Return for how many seconds the use since ``before`` would do to be active, the longer of both."""
-    then, moved_then = before
+def _share(now: _Seen, before: _Seen, gone: _Gone) -> float:
+    """Return for how many seconds the use since ``before`` would do to be active, the longest of all."""
+    process, then = now.process, before.process
     by_dead = max(0, process.used_by_dead - then.used_by_dead - gone.ticks)
-    computed = (process.used - then.used + by_dead) / _TICKS / COMPUTES
-    if moved is None or moved_then is None:
-        return computed
-    # Linux adds what a child had moved to its parent's count when the parent has waited for it.
-    return max(computed, (moved - moved_then - gone.moved) / MOVES)
+    share = (process.used - then.used + by_dead) / _TICKS / COMPUTES
+    if now.moved is not None and before.moved is not None:
+        # Linux adds what a child had moved to its parent's count when the parent has waited for it.
+        share = max(share, (now.moved - before.moved - gone.moved) / MOVES)
+    if now.units is not None and before.units is not None:
+        share = max(share, now.units - before.units)
+    return share

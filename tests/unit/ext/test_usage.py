@@ -32,6 +32,17 @@ def test_use_is_averaged_over_the_window() -> None:
         assert found == ({10} if is_active else set()), share
 
 
+def test_what_others_count_is_averaged_alike_and_says_nothing_where_it_is_not_known() -> None:
+    """One unit a second is active, whatever it is; of one that was just met, earlier units are nobody's."""
+    for rate, is_active in ((1.1, True), (0.9, False)):
+        meter = Meter(WINDOW)
+        for now in range(0, 100, 5):
+            units = {(10, 500): 1000.0 + rate * now, (11, 500): 1e6} if now >= 20 else {}
+            found = meter.take([process(10), process(11)], {}, now, units=units)
+            assert now >= 50 or not found
+        assert {pid for pid, _ in found} == ({10} if is_active else set()), rate
+
+
 def test_a_burst_is_not_active_however_short_the_time_between_two_looks() -> None:
     """Starting a program, or a look right before a report, must not make work of nothing; much use does."""
     meter = Meter(WINDOW)
