@@ -21,6 +21,7 @@ LINT  := $(VENV)/.lint
 PROXY := build/proxy/.ready
 IDLE  := build/idle-culler/.ready
 APPS  := build/apps/.ready
+DOCUMENTS := build/documents/.ready
 # The environment that HUB names: the newest Hub is in .venv, an older one has its own.
 HUB_READY = $(if $(filter 6,$(HUB)),$(READY),$(if $(filter 4 5,$(HUB)),build/hubs/$(HUB)/.ready,$(error HUB=$(HUB): choose 4, 5 or 6)))
 PAGE  := build/installed/.ready
@@ -79,7 +80,7 @@ matrix: $(READY) $(PROXY) $(HUB_READY)
 	@echo "== the matrix without apps and browsers, on a real JupyterHub $(HUB)"
 	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e/matrix -n $(FAMILIES_AT_ONCE) --dist loadfile -m 'not app and not browser' $(ARGS)
 else
-matrix: $(READY) $(PROXY) $(APPS) $(HUB_READY)
+matrix: $(READY) $(PROXY) $(APPS) $(DOCUMENTS) $(HUB_READY)
 	@echo "== the matrix, on a real JupyterHub $(HUB)"
 	@rm -rf build/matrix; status=0; \
 	HUBCULL_HUB=$(HUB) HUBCULL_MATRIX=build/matrix $(BIN)/python -m pytest tests/e2e/matrix -n $(FAMILIES_AT_ONCE) --dist loadfile $(ARGS) || status=1; \
@@ -180,6 +181,13 @@ $(APPS): $(MADE) pyproject.toml
 	@echo "-- JupyterLab with extensions and apps, and playwright, into build/apps (a minute or two)"
 	@$(BIN)/python -m venv --clear --without-pip build/apps
 	@$(PIP) --python build/apps/bin/python install -q -e '.[server-ext,hub]' --group matrix
+	@touch $@
+
+# The same for jupyter_server_documents, which takes the place of jupyter_collaboration's part of the server.
+$(DOCUMENTS): $(MADE) pyproject.toml
+	@echo "-- JupyterLab with jupyter_server_documents into build/documents (a minute or two)"
+	@$(BIN)/python -m venv --clear --without-pip build/documents
+	@$(PIP) --python build/documents/bin/python install -q -e '.[server-ext,hub]' --group documents
 	@touch $@
 
 # The real jupyterhub-idle-culler, and its own tests, which only the source distribution has. What its tests

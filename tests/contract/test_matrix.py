@@ -14,6 +14,7 @@ from tests.e2e.matrix import (
     browser,
     choices,
     desktops,
+    documents,
     elsewhere,
     extensions,
     kernels,
@@ -39,6 +40,7 @@ MAKERS = {
     "dashboards": browser.DASHBOARDS,
     "elsewhere": elsewhere.MAKERS,
     "desktops": desktops.MAKERS,
+    "documents": documents.MAKERS,
     "choices": choices.MAKERS,
 }
 

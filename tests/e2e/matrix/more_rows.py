@@ -7,6 +7,7 @@ from tests.e2e.matrix.servers import (
     BOKEH,
     COLLABORATION,
     DESKTOP,
+    DOCUMENTS,
     KEEPALIVE,
     LAB,
     NO_PYTHON,
@@ -147,6 +148,14 @@ _DESKTOPS = (
         server=DESKTOP, programs=_VNC),
 )  # fmt: skip
 
+_DOCUMENTS = (
+    Row("64", "documents", "A silent cell that the server itself runs (jupyter_server_documents)", ACTIVE,
+        STOPPED, "kernel", need=BROWSER, made="Shift+Enter in Chromium, its tab closed", server=DOCUMENTS),
+    Row("64a", "documents", "A notebook that the server holds, in which nobody types", IDLE, KEPT,
+        need=BROWSER, made="the same with a cell that has ended, its page told that it is hidden",
+        server=DOCUMENTS),
+)  # fmt: skip
+
 _CHOICES = (
     Row("2a", "choices", "A silent cell, where work counts for a short time only", IDLE, STOPPED,
         made="row 2, with `max_busy` of 10 s"),
@@ -192,12 +201,14 @@ _NOT_RUN = (
     _not_run("38b", "Somebody types in code-server", ACTIVE,
              "npm builds it for minutes, with a Node that few have; by hand, with 4.100.3, it was kept"),
     _not_run("38e", "A page of code-server is open, nobody in front of it", IDLE,
-             "the same; by hand it was kept: its extension host moves 0.3 MB/s to look for open ports"),
+             "the same; by hand it was kept: to find open ports among 100 processes it moves 0.3 MB/s"),
     _not_run("50d", "Somebody works with VS Code Remote", ACTIVE,
              "its server comes from its maker's own address only"),
+    _not_run("64b", "Somebody types in a notebook that the server holds", ACTIVE,
+             "by hand it was kept, now by the edits and now by the page's polls: whichever was newer"),
 )  # fmt: skip
 
 MORE: tuple[Row, ...] = (
     *(*_EXTENDED, *_BROWSER, *_REPORTED, *_ELSEWHERE),
-    *(*_DESKTOPS, *_CHOICES, *_NOT_RUN),
+    *(*_DESKTOPS, *_DOCUMENTS, *_CHOICES, *_NOT_RUN),
 )

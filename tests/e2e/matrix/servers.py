@@ -54,6 +54,8 @@ def app(program: str, *words: str, **settings: object) -> dict[str, Any]:
 
 _OURS = {"env": {"PYTHONPATH": str(PROGRAMS)}}
 POLLED = {"args": ["--ServerApp.jpserver_extensions={'polled': True}"], **_OURS}
+DOCUMENTS = {"program": str(_BUILD / "documents" / "bin" / "jupyterhub-singleuser")}
+"""A server that holds the documents and runs their cells, in an environment of its own."""
 DESKTOP = {
     **using("jupyter_remote_desktop_proxy"),
     "env": {"JUPYTER_REMOTE_DESKTOP_PROXY_XSTARTUP": str(PROGRAMS / "desktop.sh")},
