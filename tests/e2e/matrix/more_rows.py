@@ -17,8 +17,10 @@ from tests.e2e.matrix.servers import (
     QUICK_PING,
     QUICK_PINGS,
     SHINY,
+    SSH,
     STARTS_QUICKLY,
     STREAMLIT,
+    TMUX,
     setting,
     using,
 )
@@ -83,7 +85,7 @@ _REPORTED = (
         made="`pdb.set_trace()` in an open tab", server=QUICK_PINGS,
         option="`cull_arbiter_hook`: row 19a"),
     Row("34b", "reported", "A prompt under tmux that waits", IDLE, STOPPED,
-        made="`tmux new-session -d bash`, its tab closed"),
+        made="`tmux new-session -d bash`, its tab closed", programs=TMUX),
     Row("49", "reported", "A cell prints faster than anybody can read, and goes on", ACTIVE, STOPPED,
         "kernel", made="20,000 messages, then silence, its tab closed"),
     Row("51", "reported", "An extension's page polls that nobody knows (jupyterlab-launchpad#78)", IDLE, KEPT,
@@ -96,7 +98,7 @@ _REPORTED = (
     Row("54", "reported", "A forgotten tab connects again and again (jupyterhub#3099)", IDLE, KEPT,
         made="a kernel's websocket, opened and closed"),
     Row("55", "reported", "A long download in a terminal (dandi-hub#279)", ACTIVE, STOPPED, "terminal",
-        made="`curl -s` of a file that comes slowly, its tab closed"),
+        made="`curl -s` of a file that comes slowly, its tab closed", programs={"curl": "curl"}),
     Row("56", "reported", "A cell loops and sleeps over night (jupyterlab#16860)", ACTIVE, STOPPED, "kernel",
         made="`while True: time.sleep(1)`, its tab closed"),
     Row("57", "reported", "A terminal's tab stays open (jupyter_server_terminals#112)", IDLE, KEPT,
@@ -115,7 +117,7 @@ _REPORTED = (
     Row("62", "reported", "A slow copy without a terminal", ACTIVE, STOPPED, "detached",
         made="`setsid -f` of a program that writes 0.5 MB/s, its tab closed"),
     Row("63", "reported", "Training under screen is stopped (azure-sdk-for-python#28182)", ACTIVE, STOPPED,
-        "pts", made="`screen -dm python train.py`, its tab closed"),
+        "pts", made="`screen -dm python train.py`, its tab closed", programs={"screen": "screen"}),
 )  # fmt: skip
 
 _ELSEWHERE = (
@@ -125,11 +127,11 @@ _ELSEWHERE = (
         made="a cell of jupyter-kernel-gateway run to its end, its tab closed"),
     Row("50", "elsewhere", "Somebody works over ssh", ACTIVE, STOPPED, "pts", need=APP,
         made="words typed at a prompt of an sshd that the server started",
-        option="`watch_background`: row 50c"),
+        option="`watch_background`: row 50c", programs=SSH),
     Row("50a", "elsewhere", "A job goes on over ssh, nobody types", ACTIVE, STOPPED, "server", need=APP,
-        made="`ssh host python train.py`, silent"),
+        made="`ssh host python train.py`, silent", programs=SSH),
     Row("50b", "elsewhere", "An idle prompt over ssh, its connection kept alive", IDLE, KEPT, need=APP,
-        made="the same through jupyter-server-proxy, with `ServerAliveInterval`"),
+        made="the same through jupyter-server-proxy, with `ServerAliveInterval`", programs=SSH),
 )  # fmt: skip
 
 _VNC = {
@@ -188,7 +190,7 @@ _CHOICES = (
         need=BROWSER, made="row 41, with `HUBCULL_WATCH_APPS=false`",
         server={**BOKEH, **setting("watch_apps", "false")}),
     Row("50c", "choices", "Somebody works over ssh, where only cells and terminals count", IDLE, STOPPED,
-        need=APP, made="row 50, with `HUBCULL_WATCH_BACKGROUND=false`"),
+        need=APP, made="row 50, with `HUBCULL_WATCH_BACKGROUND=false`", programs=SSH),
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,14 @@ class Need(str, Enum):
     NOTHING = "nothing"
     APP = "app"
     BROWSER = "browser"
+
+
+_CHROMIUM = {"chromium or google-chrome": "chromium"}
+
+
+def _is_here(names: str) -> bool:
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+    return any(shutil.which(name, path=path) for name in names.split(" or "))
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,8 @@ class Row:
     @property
     def missing(self) -> str:
         """What this machine lacks to run the row, and how to get it; empty where nothing."""
-        lacking = {name: package for name, package in self.programs.items() if shutil.which(name) is None}
+        needed = {**self.programs, **(_CHROMIUM if self.need is Need.BROWSER else {})}
+        lacking = {names: package for names, package in needed.items() if not _is_here(names)}
         packages = " ".join(sorted(set(lacking.values())))
         return f"needs {', '.join(lacking)}: on Debian, apt install {packages}" if lacking else ""
 

@@ -6,7 +6,7 @@ from string import ascii_lowercase
 
 from tests.e2e.matrix.more_rows import MORE
 from tests.e2e.matrix.row import Fate, Need, Right, Row
-from tests.e2e.matrix.servers import LAB, PROXIED, PROXIED_EXCLUDED, QUICK_PINGS, using
+from tests.e2e.matrix.servers import LAB, PROCPS, PROXIED, PROXIED_EXCLUDED, QUICK_PINGS, TMUX, using
 
 ACTIVE, IDLE = Right.ACTIVE, Right.IDLE
 KEPT, STOPPED = Fate.KEPT, Fate.STOPPED
@@ -55,9 +55,10 @@ _KERNELS = (
 
 _TERMINALS = (
     Row("28", "terminals", "A shell prompt that waits", IDLE, STOPPED, made="a command, then nothing"),
-    Row("29", "terminals", "`top` or `watch` runs, the tab open", IDLE, KEPT, made="`top` in an open tab"),
+    Row("29", "terminals", "`top` or `watch` runs, the tab open", IDLE, KEPT, made="`top` in an open tab",
+        programs=PROCPS),
     Row("29a", "terminals", "`top` or `watch` runs, the tab closed", IDLE, STOPPED,
-        made="`watch date`, its tab closed"),
+        made="`watch date`, its tab closed", programs=PROCPS),
     Row("30", "terminals", "`sleep 9999` in the foreground", IDLE, STOPPED, made="just that, its tab closed",
         option="`HUBCULL_NOT_WORK` without `sleep`: row 30a"),
     Row("30a", "terminals", "The same, where `sleep` counts as work", ACTIVE, STOPPED, "terminal",
@@ -65,13 +66,13 @@ _TERMINALS = (
     Row("31", "terminals", "`python train.py` in the foreground, silent", ACTIVE, STOPPED, "terminal",
         made="just that, its output in a file, its tab closed"),
     Row("32", "terminals", "A pager, an interpreter, a nested shell left open", IDLE, STOPPED,
-        made="`less`, `python` and `bash` in a terminal each, their tabs closed"),
+        made="`less`, `python` and `bash` in a terminal each, their tabs closed", programs={"less": "less"}),
     Row("33", "terminals", "`job &` and `nohup job &`", ACTIVE, STOPPED, "terminal",
         made="`nohup python3 train.py &`, its tab closed", option="`HUBCULL_NOT_WORK`: row 33a"),
     Row("34", "terminals", "A job under setsid", ACTIVE, STOPPED, "detached",
         made="`setsid -f python3 train.py`, its tab closed", option="`watch_background`: row 34c"),
     Row("34a", "terminals", "A job under tmux or screen", ACTIVE, STOPPED, "pts",
-        made="`tmux new-session -d`, its tab closed"),
+        made="`tmux new-session -d`, its tab closed", programs=TMUX),
     Row("35", "terminals", "A terminal is resized and reconnected", IDLE, KEPT,
         made="both, again and again"),
     Row("36", "terminals", "nbconvert runs a notebook in a terminal", ACTIVE, STOPPED, "terminal",

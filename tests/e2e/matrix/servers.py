@@ -14,6 +14,11 @@ QUICK_PINGS = {"args": [QUICK_PING]}
 LAB = {"lab": True}
 """A row that needs nothing beside a server does without JupyterLab, whose start takes as long as the rest."""
 
+TMUX = {"tmux": "tmux"}
+PROCPS = {"top": "procps", "watch": "procps"}
+SSH = {"sshd": "openssh-server", "ssh": "openssh-client"}
+"""Programs that rows need, each with Debian's package; where one is missing they are not run."""
+
 PROGRAMS = Path(__file__).parent / "programs"
 _BUILD = Path(__file__).resolve().parents[3] / "build"
 APPS = _BUILD / "apps" / "bin"
