@@ -54,6 +54,14 @@ def marked(mark: str) -> Iterator[psutil.Process]:
             yield process
 
 
+def parent(process: psutil.Process) -> int:
+    """Return the number of a process's parent, 0 for a process that is gone."""
+    try:
+        return int(process.ppid())
+    except psutil.Error:
+        return 0
+
+
 def below(pid: int) -> list[psutil.Process]:
     """Return all descendants of the process, none where it is gone."""
     try:
@@ -65,13 +73,20 @@ def below(pid: int) -> list[psutil.Process]:
 def find_below(pid: int, fragment: str, within: float = 15) -> int:
     """Return the pid of the descendant whose command line contains ``fragment``, the deepest one.
 
+    A child that has its parent's command line was born a moment ago, and is about to become something else.
+
     Raises:
         TimeoutError: when none appears within ``within`` seconds.
 
     """
 
     def look() -> int | None:
-        hits = [each.pid for each in below(pid) if fragment in command_line(each)]
+        lines = {each.pid: (command_line(each), parent(each)) for each in below(pid)}
+        hits = [
+            found
+            for found, (line, above) in lines.items()
+            if fragment in line and line != lines.get(above, ("", 0))[0]
+        ]
         return hits[-1] if hits else None
 
     return wait_until(look, within, f"a process below {pid} with {fragment!r}")

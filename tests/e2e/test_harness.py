@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from io import StringIO
@@ -15,7 +16,7 @@ from harness.environments import chosen_hub, hub_bin, installed
 from harness.hubconfig import HubOptions, Service
 from harness.launch import HubFailedError
 from harness.ports import free_ports
-from harness.processes import alive, environment, find_below, marked
+from harness.processes import alive, below, environment, find_below, marked
 from harness.realhub import RealHub
 from harness.situations import Browser, post_report, server_token
 from harness.waiting import wait_until
@@ -128,6 +129,18 @@ def test_nothing_is_left_of_a_killed_hub(make_hub: MakeHub) -> None:
     hub.stop()
     assert not any(alive(pid) for pid in pids)
     assert any("jupyterhub-singleuser" in each for each in hub.leftovers)
+
+
+def test_a_child_that_has_not_yet_become_itself_is_not_taken_for_its_parent() -> None:
+    """Such as one that `watch` begins every second, and that is gone before anybody looks at it."""
+    forked = "import os, sys, time; os.fork(); sys.stdout.write('x'); sys.stdout.flush(); time.sleep(60)"
+    with Popen([sys.executable, "-c", forked], stdout=PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(2) == b"xx"
+        (child,) = below(process.pid)
+        assert find_below(os.getpid(), "os.fork()") == process.pid
+        child.kill()
+        process.kill()
 
 
 def test_no_two_processes_are_given_the_same_port() -> None:
