@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from hubcull_server_ext import clock
 from hubcull_server_ext.config import HubcullSettings
 from hubcull_server_ext.signals import apps, keepalive
-from hubcull_server_ext.signals.adapters import AdaptersSource
+from hubcull_server_ext.signals.adapters import AdaptersSource, data_home
 from hubcull_server_ext.signals.apps import AppsSource, is_proxied
 from hubcull_server_ext.signals.background import Around, BackgroundSource
 from hubcull_server_ext.signals.collaboration import CollaborationSource, is_room
@@ -109,8 +109,8 @@ def _of_requests(
 
 
 def _adapters(options: HubcullSettings, interval: float) -> AdaptersSource:
-    home = Path.home() if options.watch_app_files else None
-    return AdaptersSource(options.app_checks, home, interval, clock.monotonic, clock.wall)
+    known = data_home(os.environ, Path.home()) if options.watch_app_files else None
+    return AdaptersSource(options.app_checks, known, interval, clock.monotonic, clock.wall)
 
 
 def _covered(options: HubcullSettings) -> list[str]:

@@ -34,7 +34,7 @@ class AdaptersSource(AskingSource):
 
     Args:
         checks: as configured; see docs/configuration.md.
-        known: the home in which files of known apps are looked for; None asks none of them.
+        known: the folder in which known apps keep their data (`data_home`); None asks none of them.
         interval: seconds between two questions.
         clock: monotonic seconds.
         wall: seconds since 1970.
@@ -156,11 +156,17 @@ def _command(check: Mapping[str, Any]) -> _Read:
     return read
 
 
-def _of_known(home: Path, clock: Callable[[], float], wall: Callable[[], float]) -> list[Question]:
+def data_home(environment: Mapping[str, str], home: Path) -> Path:
+    """Return where a user's programs keep their data, by the XDG base directories: an image may move it."""
+    moved = Path(environment.get("XDG_DATA_HOME", ""))
+    return moved if moved.is_absolute() else home / ".local/share"
+
+
+def _of_known(data: Path, clock: Callable[[], float], wall: Callable[[], float]) -> list[Question]:
     """Return the questions to code-server and RStudio, which answer nothing where they are not used."""
     begun = wall()
-    heartbeat = home / ".local/share/code-server/heartbeat"
-    sessions = home / ".local/share/rstudio/sessions/active"
+    heartbeat = data / "code-server/heartbeat"
+    sessions = data / "rstudio/sessions/active"
 
     def code_server() -> list[Claim]:
         """Return when a browser was last connected: any that is open touches it, so it is a tab's word."""

@@ -16,7 +16,7 @@ import tornado.netutil
 import tornado.web
 
 from hubcull_server_ext import clock, wire
-from hubcull_server_ext.signals.adapters import AdaptersSource
+from hubcull_server_ext.signals.adapters import AdaptersSource, data_home
 from hubcull_server_ext.snapshot import SourceError
 from tests.component.ext.waiting import until
 
@@ -162,9 +162,19 @@ async def test_an_expression_without_jmespath_names_the_remedy(monkeypatch: pyte
         await answered(source({"app": "a", "url": "http://127.0.0.1:1/", "expression": "a"}))
 
 
+@pytest.mark.parametrize(
+    ("moved", "found"),
+    [({}, "/home/ada/.local/share"), ({"XDG_DATA_HOME": "/work/data"}, "/work/data")]
+    + [({"XDG_DATA_HOME": wrong}, "/home/ada/.local/share") for wrong in ("", "data")],
+)
+def test_known_apps_data_is_where_the_image_has_it(moved: dict[str, str], found: str) -> None:
+    """A path that is not absolute is none, as the specification says."""
+    assert data_home(moved, Path("/home/ada")) == Path(found)
+
+
 async def test_known_apps_tell_by_their_own_files(tmp_path: Path) -> None:
     """R that computes is work, a connected browser a tab's word; what is older than the server is nothing."""
-    old = tmp_path / ".local/share/rstudio/sessions/active/session-old/properites"
+    old = tmp_path / "rstudio/sessions/active/session-old/properites"
     old.mkdir(parents=True)
     (old / "executing").write_text("1", "utf-8")
     os.utime(old / "executing", (time.time() - 900, time.time() - 900))
@@ -173,7 +183,7 @@ async def test_known_apps_tell_by_their_own_files(tmp_path: Path) -> None:
     session = old.parents[1] / "session-1a2b/properites"
     session.mkdir(parents=True)
     (session / "executing").write_text("1", "utf-8")
-    beat = tmp_path / ".local/share/code-server/heartbeat"
+    beat = tmp_path / "code-server/heartbeat"
     beat.parent.mkdir(parents=True)
     beat.touch()
     await asyncio.sleep(0.1)
