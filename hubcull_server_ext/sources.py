@@ -20,6 +20,7 @@ from hubcull_server_ext.signals.background import Around, BackgroundSource
 from hubcull_server_ext.signals.collaboration import CollaborationSource, is_room
 from hubcull_server_ext.signals.foreign import ForeignSource
 from hubcull_server_ext.signals.gateway_kernels import GatewayKernels, are_remote
+from hubcull_server_ext.signals.gpu import GpuCounter
 from hubcull_server_ext.signals.hook import RequestHook
 from hubcull_server_ext.signals.interplay import InterplaySource
 from hubcull_server_ext.signals.keepalive import KeepaliveSource
@@ -53,7 +54,10 @@ def make_sources(options: HubcullSettings, server: Any, changed: Callable[[], No
     kernels = _kernels(manager, settings.get("event_logger"), changed, options.kernel_start_limit)
     terminals = TerminalsSource(settings, clocks, options.not_work, changed, table)
     around = Around(lambda: kernel_processes(manager, kernels.free_since), terminals.shells)
-    background = BackgroundSource(table, clocks, around, os.environ, options.not_work, interval, changed)
+    counters = [GpuCounter(table, lambda: background.alone)]
+    background = BackgroundSource(
+        table, clocks, around, os.environ, options.not_work, interval, changed, counters
+    )
     made: _Made = {
         "kernels": (options.watch_kernels, kernels),
         "terminals": (options.watch_terminals, terminals),

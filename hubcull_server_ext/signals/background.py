@@ -103,6 +103,11 @@ class BackgroundSource:
         """What a report says of the source although it is well."""
         return UNTIMED if self._timed is False else None
 
+    @property
+    def alone(self) -> bool:
+        """Whether nobody but this server was in its container at the last look."""
+        return self._belongings.alone
+
     def hurry(self) -> None:
         """Let the next sample look whatever the time: a report is due."""
         self._next = float("-inf")

@@ -31,6 +31,7 @@ class Owner(Enum):
     OURS = "this server"
     OTHERS = "another server"
     SSH = "a session over ssh"
+    STRANGER = "another user"
     NOBODY = "nothing known"
 
 
@@ -74,8 +75,15 @@ class Belongings:
         self._table, self._server = table, server
         self._marks = marks_of(environment)
         # A session over ssh has none of our marks. It is ours where nobody else could be meant.
-        self._takes_ssh = (_contained() if contained is None else contained) and _SSH not in environment
+        self._contained = is_contained() if contained is None else contained
+        self._takes_ssh = self._contained and _SSH not in environment
+        self._alone = False
         self._owners: dict[tuple[int, int], Owner] = {}
+
+    @property
+    def alone(self) -> bool:
+        """Whether at the last reading nobody else, but for root, had a process in this server's container."""
+        return self._contained and self._alone
 
     def read(self, boottime: float) -> list[Process]:
         """Return this server's processes, its own left out; ``boottime`` in seconds on the boot clock.
@@ -90,6 +98,7 @@ class Belongings:
         family = {process.pid for process in self._table.below(server)} | self._ancestors(server)
         strangers = [process for process in self._table.all() if process.pid not in family]
         owners = self._owners_of(strangers, self._table.owner(server), boottime)
+        self._alone = {Owner.OTHERS, Owner.STRANGER}.isdisjoint(owners.values())
         wanted = {Owner.OURS}
         if self._takes_ssh and Owner.OTHERS not in owners.values():
             wanted.add(Owner.SSH)
@@ -122,12 +131,14 @@ class Belongings:
         return owners
 
     def _look(self, process: Process, user: int | None) -> Owner:
-        if user is None or self._table.owner(process) != user:
-            return Owner.NOBODY
+        whose = self._table.owner(process)
+        if user is None or whose != user:
+            return Owner.STRANGER if whose else Owner.NOBODY
         return owner(self._table.environment(process), self._marks)
 
 
-def _contained() -> bool:
+def is_contained() -> bool:
+    """Whether the numbers of processes are a container's own."""
     try:
         return os.readlink("/proc/self/ns/pid") != _FIRST_NAMESPACE  # noqa: PTH115 - it is no path
     except OSError:

@@ -11,6 +11,7 @@ import platform
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from hubcull_server_ext.signals.process import Process
@@ -216,6 +217,21 @@ class ProcessFiles:
         with suppress(OSError), (self._root / str(process.pid) / "environ").open("rb", buffering=0) as file:
             return file.read(_LONGEST_ENVIRONMENT)
         return None
+
+    def opened(self, process: Process, prefix: str) -> set[str]:
+        """Return the rest of the name of each file that it has open whose name begins so; none if unreadable.
+
+        No file is touched, only what the links to them say: one may be on a disk that does not answer.
+        """
+        found: set[str] = set()
+        folder = f"{self._root}/{process.pid}/fd"
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in islice(entries, _MAX_FDS):
+                with suppress(OSError):
+                    name = os.readlink(entry.path)  # noqa: PTH115 - a Path takes longer
+                    if name.startswith(prefix):
+                        found.add(name[len(prefix) :])
+        return found
 
     def moved(self, process: Process) -> int | None:
         """Return the bytes that it read and wrote so far, or None where that may not be read.

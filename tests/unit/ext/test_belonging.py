@@ -72,6 +72,13 @@ class World:
         if env is not None:
             (folder / "environ").write_bytes(environ(env))
 
+    def alone(self, contained: bool = True) -> bool:
+        """Return whether the server has its container to itself."""
+        self.table.refresh()
+        belongings = Belongings(self.table, 100, OURS, contained)
+        belongings.read(1e6)
+        return belongings.alone
+
     def ours(self, contained: bool = False, own: Mapping[str, str] | None = None) -> set[int]:
         """Return the numbers of the processes of the server, which is 100."""
         self.table.refresh()
@@ -119,6 +126,22 @@ def test_a_session_over_ssh_is_ours_only_where_nobody_else_could_be_meant(world:
     assert world.ours(contained=True, own={**OURS, **SSH}) == {110}
     world.add(300, 1, {**OURS, **NAMED})
     assert world.ours(contained=True) == {110}
+
+
+def test_a_container_is_the_servers_alone_if_nobody_else_runs_anything_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for root, which starts servers; on the machine itself that says nothing."""
+    owners = {1: 0, 50: 0, 200: 1001}
+    monkeypatch.setattr(world.table, "owner", lambda p: owners.get(p.pid, 1000))
+    assert world.alone()
+    assert not world.alone(contained=False)
+    world.add(200, 1, {"HOME": "/"})
+    assert not world.alone()
+    owners[200] = 1000
+    assert world.alone()
+    world.add(300, 50, {**OURS, **NAMED})
+    assert not world.alone()
 
 
 def test_a_server_that_can_not_see_itself_is_a_fault(tmp_path: Path) -> None:
