@@ -29,6 +29,7 @@ from hubcull_server_ext.signals.kernels import KernelsSource
 from hubcull_server_ext.signals.plugins import PluginsSource
 from hubcull_server_ext.signals.processes import ProcessTable
 from hubcull_server_ext.signals.requests import RequestsSource
+from hubcull_server_ext.signals.sockets import SocketBytes
 from hubcull_server_ext.signals.terminals import TerminalsSource
 from hubcull_server_ext.signals.ttys import Clocks
 from hubcull_server_ext.signals.work_clock import WorkClock
@@ -54,7 +55,8 @@ def make_sources(options: HubcullSettings, server: Any, changed: Callable[[], No
     kernels = _kernels(manager, settings.get("event_logger"), changed, options.kernel_start_limit)
     terminals = TerminalsSource(settings, clocks, options.not_work, changed, table)
     around = Around(lambda: kernel_processes(manager, kernels.free_since), terminals.shells)
-    counters = [GpuCounter(table, lambda: background.alone)]
+    gpus = GpuCounter(table, lambda: background.alone)
+    counters = (gpus, SocketBytes(table, os.getpid(), os.geteuid()))
     background = BackgroundSource(
         table, clocks, around, os.environ, options.not_work, interval, changed, counters
     )

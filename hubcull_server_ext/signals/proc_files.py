@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -194,16 +194,42 @@ class ProcessFiles:
             OSError: when that can not be read.
 
         """
-        folder = self._root / str(process.pid)
-        kind, _, number = os.readlink(folder / "fd" / str(fd)).partition(":")  # noqa: PTH115 - no path
-        if kind != "socket":
+        inode = self._socket(process.pid, fd)
+        if inode is None:
             return False
-        wanted = number.strip("[]").encode()
+        wanted = str(inode).encode()
         for name in ("tcp", "tcp6"):
-            for line in (folder / "net" / name).read_bytes().splitlines()[1:]:
+            for line in (self._root / str(process.pid) / "net" / name).read_bytes().splitlines()[1:]:
                 words = line.split()
                 if len(words) > 9 and words[3] == _ESTABLISHED and words[9] == wanted:
                     return True
+        return False
+
+    def _socket(self, pid: int, fd: int | str) -> int | None:
+        """Return the inode of the socket that a descriptor is, or None where it is something else.
+
+        Raises:
+            OSError: when that can not be read.
+
+        """
+        link = os.readlink(f"{self._root}/{pid}/fd/{fd}")  # noqa: PTH115 - it is no path
+        return int(link[8:-1]) if link.startswith("socket:[") else None
+
+    def sockets(self, process: Process) -> Mapping[int, int]:
+        """Return the sockets that a process has open, by inode the descriptor, as far as they may be read."""
+        found: dict[int, int] = {}
+        with suppress(OSError):
+            for name in os.listdir(f"{self._root}/{process.pid}/fd")[:_MAX_FDS]:  # noqa: PTH208 - takes longer
+                with suppress(OSError, ValueError):
+                    inode = self._socket(process.pid, name)
+                    if inode is not None:
+                        found[inode] = int(name)
+        return found
+
+    def holds(self, process: Process, inode: int, fd: int) -> bool:
+        """Whether a descriptor of a process is this socket."""
+        with suppress(OSError, ValueError):
+            return self._socket(process.pid, fd) == inode
         return False
 
     def owner(self, process: Process) -> int | None:

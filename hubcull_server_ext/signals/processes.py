@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hubcull_server_ext.signals.proc_files import ProcessFiles
 from hubcull_server_ext.signals.process import Process, read_stat
@@ -49,6 +49,7 @@ class ProcessTable(ProcessFiles):
         self.read_at = float("-inf")
         self._runs: dict[int, bytes | None] = {}
         self._moved: dict[int, int | None] = {}
+        self._sockets: dict[int, Mapping[int, int]] = {}
         self._glanced: tuple[float, Mapping[int, bytes | None]] = (float("-inf"), {})
         self._read_of: dict[_Identity, float] = {}
         self._marks: dict[_Identity, tuple[_Mark, _Mark | None]] = {}
@@ -112,6 +113,7 @@ class ProcessTable(ProcessFiles):
         else:
             self._runs.pop(pid, None)
         self._moved.pop(pid, None)
+        self._sockets.pop(pid, None)
         return self._read(pid)
 
     def _runs_if_still(self, process: Process) -> bytes | None:
@@ -135,7 +137,8 @@ class ProcessTable(ProcessFiles):
         present = {process.identity for process in found.values()}
         for identity in self._marks.keys() - present:
             del self._marks[identity], self._read_of[identity]
-        for kept in (self._runs, self._moved):
+        by_number: tuple[dict[int, Any], ...] = (self._runs, self._moved, self._sockets)
+        for kept in by_number:
             for pid in kept.keys() - found.keys():
                 del kept[pid]
         self.forget_facts()
@@ -190,6 +193,12 @@ class ProcessTable(ProcessFiles):
         if process.pid not in self._moved:
             self._moved[process.pid] = super().moved(process)
         return self._moved[process.pid]
+
+    def sockets(self, process: Process) -> Mapping[int, int]:
+        """Return the sockets as `ProcessFiles` does; of one that has not run since, the same as before."""
+        if process.pid not in self._sockets:
+            self._sockets[process.pid] = super().sockets(process)
+        return self._sockets[process.pid]
 
     def children(self, process: Process) -> list[Process]:
         """Return a process's live children, as last read."""

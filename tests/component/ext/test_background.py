@@ -22,7 +22,7 @@ from hubcull_server_ext.signals.jobs import NOT_WORK
 from hubcull_server_ext.signals.kernel_processes import KernelProcess
 from hubcull_server_ext.signals.processes import ProcessTable
 from hubcull_server_ext.signals.ttys import Clocks
-from hubcull_server_ext.signals.usage import COMPUTES
+from hubcull_server_ext.signals.usage import COMPUTES, Counter
 from tests.component.ext.waiting import until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are watched on Linux")
@@ -63,11 +63,15 @@ class Yard:
     interval: float = INTERVAL
     started: list[int] = field(default_factory=list)
     kernels: list[KernelProcess] = field(default_factory=list)
+    table: ProcessTable = field(default_factory=ProcessTable)
+    counters: Sequence[Counter] = ()
 
     def __post_init__(self) -> None:
         clocks = Clocks(clock.monotonic, clock.wall, clock.boottime)
         around = Around(lambda: self.kernels, list)
-        self.source = BackgroundSource(ProcessTable(), clocks, around, MARKS, NOT_WORK, self.interval)
+        self.source = BackgroundSource(
+            self.table, clocks, around, MARKS, NOT_WORK, self.interval, counters=self.counters
+        )
 
     def run(self, command: list[str], env: dict[str, str] | None = None) -> int:
         """Start a child of the server; return its process id."""
