@@ -16,6 +16,9 @@ from jupyter_server.serverapp import ServerApp
 
 from hubcull_server_ext import wire
 from hubcull_server_ext.app import HubcullExtension
+from hubcull_server_ext.signals.background import BackgroundSource
+from hubcull_server_ext.signals.gpu import GpuCounter
+from hubcull_server_ext.signals.sockets import SocketBytes
 from tests.component.ext.kernel_watch import heard
 from tests.component.ext.waiting import until
 
@@ -205,6 +208,17 @@ async def test_stop_ends_everything(service: FakeService, jp_serverapp: ServerAp
     count = len(service.reports)
     await asyncio.sleep(1.2)
     assert len(service.reports) == count
+
+
+@pytest.mark.usefixtures("service", "hub_env")
+async def test_the_background_is_counted_by_what_the_process_table_does_not_know(
+    jp_serverapp: ServerApp,
+) -> None:
+    """GPUs and the network, at each look of the source that is at work."""
+    await started(jp_serverapp)
+    background = extension(jp_serverapp)._sources["background"]
+    assert isinstance(background, BackgroundSource)
+    assert {type(counter) for counter in background._counters} == {GpuCounter, SocketBytes}
 
 
 async def test_outside_a_hub_it_does_nothing_and_says_so_once(

@@ -230,6 +230,43 @@ def test_what_has_not_run_has_moved_nothing(tmp_path: Path) -> None:
     assert told[ELSEWHERE] == [0, 1, 1, 3, 4, 5]
 
 
+def test_what_has_not_run_has_the_sockets_that_it_had(tmp_path: Path) -> None:
+    """Its descriptors are read once; of one that has run, or may have, they are read anew."""
+    world, table = World(tmp_path), ProcessTable(tmp_path)
+    told: dict[int, list[int]] = {SHELLS[0]: [], SHELLS[1]: [], ELSEWHERE: []}
+    world.thread(ELSEWHERE)
+    for number in range(4):
+        for pid in told:
+            (tmp_path / str(pid) / "fd").mkdir(exist_ok=True)
+            (tmp_path / str(pid) / "fd" / str(number)).symlink_to(f"socket:[{100 + number}]")
+        world.change(SHELLS[0])
+        world.change(SHELLS[0])  # so that it sleeps again
+        table.refresh(float(number))
+        for pid, counts in told.items():
+            process = table.get(pid)
+            counts.append(0 if process is None else len(table.sockets(process)))
+    assert told[SHELLS[0]] == told[ELSEWHERE] == [1, 2, 3, 4]
+    assert told[SHELLS[1]] == [1, 2, 2, 2]
+
+
+def test_sockets_are_told_from_other_descriptors(tmp_path: Path) -> None:
+    """By inode, and whether one is still there; what can not be read is none."""
+    World(tmp_path)
+    table = ProcessTable(tmp_path)
+    folder = tmp_path / str(ELSEWHERE) / "fd"
+    folder.mkdir()
+    for fd, link in enumerate(["/dev/null", "socket:[77]", "pipe:[78]", "socket:[79]", "socket:[x]"]):
+        (folder / str(fd)).symlink_to(link)
+    (folder / "strange").symlink_to("socket:[80]")
+    table.refresh()
+    process, unreadable = table.get(ELSEWHERE), table.get(SHELLS[0])
+    assert process is not None
+    assert unreadable is not None
+    assert (table.sockets(process), table.sockets(unreadable)) == ({77: 1, 79: 3}, {})
+    assert [table.holds(process, 77, fd) for fd in range(6)] == [False, True, False, False, False, False]
+    assert not table.holds(unreadable, 77, 1)
+
+
 def test_a_glance_leaves_the_others_as_they_were(tmp_path: Path) -> None:
     """It is not a full reading; that one sees what has changed elsewhere."""
     world, table = World(tmp_path), ProcessTable(tmp_path)

@@ -275,6 +275,7 @@ def test_a_number_that_is_used_again_is_another_process(world: World) -> None:
     world.processes[10] = world.processes[10]._replace(started=9000)
     world.held[10].clear()
     assert world.look() == {10: 0.0, 11: 0.0}
+    assert not world.counter._units  # nor is it kept for ever
 
 
 class FakeLinux:
