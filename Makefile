@@ -9,8 +9,6 @@ ARGS   ?=
 HUB    ?= 6
 # How many tests run at once where they have processes to wait for; more than two for each core would not only wait.
 AT_ONCE ?= 4
-# A test on a real Hub waits more than it computes.
-HUBS_AT_ONCE ?= 5
 # A family of the matrix has up to twenty servers, and some of them compute.
 FAMILIES_AT_ONCE ?= 2
 
@@ -73,7 +71,7 @@ parity: $(READY) $(PROXY) $(IDLE)
 
 e2e: $(READY) $(PROXY) $(PAGE) $(HUB_READY)
 	@echo "== e2e tests, on a real JupyterHub $(HUB)"
-	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e -n $(HUBS_AT_ONCE) --dist loadgroup --ignore=tests/e2e/matrix $(ARGS)
+	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e -n $(AT_ONCE) --dist loadgroup --ignore=tests/e2e/matrix $(ARGS)
 
 # Whatever failed, what was measured is written down. QUICK leaves out what needs apps or a browser; then nothing
 # is written, for it would be a part only.

@@ -126,7 +126,7 @@ class HubAPI:
                 raise HubError(f"the start of {user}/{name} failed")
             return model if model["ready"] else None
 
-        return wait_until(look, within, f"{user}/{name} is ready", every=0.4)
+        return wait_until(look, within, f"{user}/{name} is ready", every=0.2)
 
     def server_model(self, user: str, name: str = "") -> dict[str, Any] | None:
         """Return the Hub's model of a server that runs, starts or stops, else None."""

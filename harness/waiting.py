@@ -9,10 +9,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(probe: Callable[[], T | None], within: float, what: str, every: float = 0.25) -> T:
+def wait_until(probe: Callable[[], T | None], within: float, what: str, every: float = 0.1) -> T:
     """Call ``probe`` every ``every`` seconds until it returns something true, and return that.
-
-    Most probes ask a Hub, which has one thread, and tests that ask all the time would keep it from its work.
 
     Raises:
         TimeoutError: after ``within`` seconds; its text is ``what`` and the bound.
