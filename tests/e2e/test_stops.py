@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 from harness.api import age
 from harness.hubconfig import Service
@@ -72,7 +73,8 @@ def test_a_server_restarted_between_decision_and_stop_is_not_stopped(make_hub: M
     hub = make_hub(service=Service.NONE)
     with Interposer(hub.api.url) as wire:
         hub.stop_hub()
-        hub.options = hub.options.__class__(
+        hub.options = replace(
+            hub.options,
             service=Service.STANDALONE,
             service_options=(f"--timeout={LONGER:g}", "--cull-every=1", "--warm-up=10", f"--url={wire.url}"),
         )
