@@ -164,7 +164,7 @@ async def test_an_expression_without_jmespath_names_the_remedy(monkeypatch: pyte
 
 @pytest.mark.parametrize(
     ("moved", "found"),
-    [({}, "/home/ada/.local/share"), ({"XDG_DATA_HOME": "/work/data"}, "/work/data")]
+    [({}, "/home/ada/.local/share"), ({"XDG_DATA_HOME": "/data"}, "/data")]
     + [({"XDG_DATA_HOME": wrong}, "/home/ada/.local/share") for wrong in ("", "data")],
 )
 def test_known_apps_data_is_where_the_image_has_it(moved: dict[str, str], found: str) -> None:
