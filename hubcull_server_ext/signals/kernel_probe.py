@@ -54,6 +54,7 @@ class Probe:
         self.first_heard: float | None = None
         self.suspected_since: float | None = None
         self._question: _Question | None = None
+        self._answered = False
         self._patience = _FIRST_PATIENCE
 
     def step(self, manager: Any, now: float) -> None:
@@ -84,6 +85,11 @@ class Probe:
         return True
 
     @property
+    def answered(self) -> bool:
+        """Whether this process has ever answered a question, heard on our subscription or not."""
+        return self._answered or (self._question is not None and self._question.answered)
+
+    @property
     def asked_at(self) -> float:
         """When the newest question was asked; before all time where there is none."""
         return float("-inf") if self._question is None else self._question.asked_at
@@ -97,7 +103,7 @@ class Probe:
     def reset(self) -> None:
         """Begin anew: another process of the kernel has to be heard."""
         self._drop()
-        self.proven, self.first_heard = False, None
+        self.proven, self.first_heard, self._answered = False, None, False
         self.suspected_since, self._patience = None, _FIRST_PATIENCE
 
     def _ask(self, manager: Any, now: float) -> None:
@@ -105,6 +111,7 @@ class Probe:
         self._question = _Question(manager, now)
 
     def _drop(self) -> None:
+        self._answered = self.answered
         if self._question is not None:
             self._question.close()
         self._question = None

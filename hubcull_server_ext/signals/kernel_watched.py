@@ -143,14 +143,16 @@ class Watched:
         """Return when its process had started (monotonic s), None while it may still be starting.
 
         One that the server started and that never said anything for ``limit`` seconds is taken for stuck: it
-        has nothing in flight, for to begin a cell is to say so. Not if jupyter_server heard what we did not.
+        has nothing in flight, for to begin a cell is to say so. Not if jupyter_server heard what we did not,
+        or if it has answered, and only what it publishes is not heard.
         """
         if self.probe.first_heard is not None:
             return self.probe.first_heard
         late = (self.first_seen if self.replaced is None else self.replaced) + limit
         heard_elsewhere = getattr(self.manager, "execution_state", None) in {"busy", "idle"}
         owned = getattr(self.manager, "owns_kernel", True) is True
-        return late if limit and owned and not heard_elsewhere and now >= late else None
+        silent = not heard_elsewhere and not self.probe.answered
+        return late if limit and owned and silent and now >= late else None
 
     def problem(self, now: float, start_limit: float) -> str | None:
         """Return what is in doubt about the kernel, if anything is; a start takes ``start_limit`` s."""

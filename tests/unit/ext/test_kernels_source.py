@@ -133,6 +133,30 @@ def test_a_kernel_that_may_only_be_unheard_stays_in_doubt(kernel: Starting, limi
     assert source.free_since("a") is None
 
 
+class Answered:
+    """A question that was answered on the shell."""
+
+    answered = True
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def test_a_kernel_that_answers_and_is_not_heard_stays_in_doubt() -> None:
+    """It may run cells whose beginning we do not hear; its next process is another matter."""
+    time = Time()
+    source = begun(Starting(), time)
+    probe = source._watched["a"].probe
+    probe._question = Answered()  # type: ignore[assignment]
+    time.now += 1e6
+    with pytest.raises(SourceError, match="not answered yet"):
+        source.collect(time.now)
+    probe._drop()
+    assert source.free_since("a") is None
+    source._watched["a"].lose(time.now)
+    assert not probe.answered
+
+
 def test_a_kernel_that_was_heard_and_answers_no_more_stays_in_doubt() -> None:
     """Its start has an end, and what it does now is not known."""
     time = Time()
