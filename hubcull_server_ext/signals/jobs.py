@@ -1,7 +1,7 @@
 """Which processes of a terminal are work; in doubt each is.
 
 A process is work unless it is on the list of programs that are not, or waits for its
-terminal's input, or only waits for such a one. A silent wait for a database is work: the use
+terminal's input, or only waits for one that does. A silent wait for a database is work: the use
 of a processor only ever makes work of what seems to wait. It knows no terminal and remembers
 nothing.
 """
@@ -69,7 +69,7 @@ class Judge:
             return False
         if self._otherwise is not None and not self.table.wait_is_told(process):
             return self._otherwise(process)
-        if self._waits(process):
+        if self._waits_for_a_person(process):
             return False
         return not self._only_waits_for_rest(process)
 
@@ -93,11 +93,20 @@ class Judge:
     def _is_shell(self, process: Process) -> bool:
         return _program(self.table.executable(process) or "") in _SHELLS
 
-    def _waits(self, process: Process) -> bool:
-        """Whether it waits for its terminal, and no other thread of it computes meanwhile."""
-        if not self.table.waits_for_terminal(process):
+    def _waits_for_a_person(self, process: Process, asked: frozenset[int] = frozenset()) -> bool:
+        """Whether it waits for its terminal, itself or by others, and no other thread of it computes.
+
+        By its children, as a script or ``psql`` does whose pager is open; by who reads the pipe that it has
+        filled, as what goes into a pager does. ``asked`` are those before it: a pipe may lead back to them.
+        """
+        if process.pid in asked or (process.threads > 1 and self.table.computes(process)):
             return False
-        return process.threads <= 1 or not self.table.computes(process)
+        if self.table.waits_for_terminal(process):
+            return True
+        waits = self.table.waits_for_child(process)
+        others = self.table.children(process) if waits else self.table.readers(process)
+        asked |= {process.pid}
+        return bool(others) and all(self._waits_for_a_person(other, asked) for other in others)
 
     def label(self, process: Process) -> str:
         """Return the program's name where it is a public one, else ``program``: scripts are private."""

@@ -21,10 +21,12 @@ _SYSCALLS = {
     "x86_64": {
         0: "read", 19: "read", 7: "poll", 271: "poll", 23: "select", 270: "select",
         232: "epoll", 281: "epoll", 441: "epoll", 61: "child", 247: "child", 130: "child",
+        1: "write", 20: "write",
     },
     "aarch64": {
         63: "read", 65: "read", 73: "poll", 72: "select",
         22: "epoll", 441: "epoll", 260: "child", 95: "child", 133: "child",
+        64: "write", 66: "write",
     },
 }  # fmt: skip
 _POLLIN = 0x1 | 0x40
@@ -121,6 +123,21 @@ class ProcessFiles:
     def waits_for_child(self, process: Process) -> bool:
         """Whether its main thread waits for another process to end."""
         return self._blocked_in(process)[0] == "child"
+
+    def full_pipe(self, process: Process) -> str | None:
+        """Return the pipe that its main thread waits to write to, as nobody reads it, or None."""
+        call, fd, _ = self._blocked_in(process)
+        return self._pipe(process, fd) if call == "write" else None
+
+    def input_pipe(self, process: Process) -> str | None:
+        """Return the pipe from which it has its standard input, or None."""
+        return self._pipe(process, 0)
+
+    def _pipe(self, process: Process, fd: int) -> str | None:
+        with suppress(OSError):
+            link = os.readlink(f"{self._root}/{process.pid}/fd/{fd}")  # noqa: PTH115 - it is no path
+            return link if link.startswith("pipe:[") else None
+        return None
 
     def waits_for_terminal(self, process: Process) -> bool:
         """Whether its main thread is known to wait for input of its own terminal, and of no other machine.

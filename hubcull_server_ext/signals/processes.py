@@ -204,6 +204,14 @@ class ProcessTable(ProcessFiles):
         """Return a process's live children, as last read."""
         return [child for child in self._children.get(process.pid, []) if not child.at_rest]
 
+    def readers(self, process: Process) -> list[Process]:
+        """Return who in its session reads the pipe that it waits to write to; nobody where there is none."""
+        pipe = self.full_pipe(process)
+        if pipe is None:
+            return []
+        session = self._sessions.get(process.session, [])
+        return [other for other in session if not other.at_rest and self.input_pipe(other) == pipe]
+
     def _list(self) -> dict[int, int]:
         """Return the numbers of all processes, and the inode of each; `os` alone, as there are hundreds."""
         with os.scandir(self._root) as entries:

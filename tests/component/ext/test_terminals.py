@@ -208,6 +208,39 @@ async def test_what_waits_shows_or_edits_is_no_work(desk: Desk, command: str, na
     assert await desk.rests()
 
 
+@pytest.mark.parametrize(
+    ("command", "last"),
+    [
+        ("seq 9000000 | cat | less", "less"),
+        ("seq 9000000 | more", "more"),
+        ("sh -c 'less /etc/passwd; true'", "less"),
+        (f"{PYTHON} -c 'import os; os.system(\"less /etc/passwd\")'", "less"),
+        ("sh -c 'head -n 1; true'", "head"),
+    ],
+)
+async def test_who_only_waits_for_a_pager_or_an_answer_is_no_work(
+    desk: Desk, command: str, last: str
+) -> None:
+    """A script, a program that shows by a pager, and what has filled a pager's pipe."""
+    desk.type(command)
+    shell = psutil.Process(desk.pty.pid)
+    await until(lambda: last in [child.name() for child in shell.children(recursive=True)])
+    assert await desk.rests()
+    for _ in range(3):
+        assert await desk.job() is None
+        await asyncio.sleep(0.1)
+    assert last in [child.name() for child in shell.children(recursive=True)]
+
+
+async def test_what_has_not_yet_filled_a_pager_is_work(desk: Desk) -> None:
+    """It is still at it, silent or not."""
+    desk.type(f"{PYTHON} -c 'import time; time.sleep(60)' | less")
+    await until(lambda: "less" in desk.children())
+    await desk.works("python")
+    await asyncio.sleep(0.5)
+    assert await desk.job() is not None
+
+
 async def test_a_prompt_that_starts_to_compute_is_work_from_then_on(desk: Desk) -> None:
     """A REPL open for long does not make its new computation look as old as itself."""
     desk.type(f"{PYTHON} -q")

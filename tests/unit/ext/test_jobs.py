@@ -28,6 +28,7 @@ class Facts:
     interactive: bool = False
     told: bool = True
     computes: bool = False
+    readers: tuple[int, ...] = ()
 
 
 class FakeTable(ProcessTable):
@@ -36,7 +37,8 @@ class FakeTable(ProcessTable):
     def __init__(self, facts: dict[int, Facts], processes: Iterable[Process] = ()) -> None:
         super().__init__(machine="x86_64")
         self._facts = facts
-        for item in processes:
+        self._all = {item.pid: item for item in processes}
+        for item in self._all.values():
             self._children.setdefault(item.parent, []).append(item)
 
     def executable(self, process: Process) -> str | None:
@@ -47,6 +49,9 @@ class FakeTable(ProcessTable):
 
     def waits_for_child(self, process: Process) -> bool:
         return self._facts[process.pid].waits_child
+
+    def readers(self, process: Process) -> list[Process]:
+        return [self._all[pid] for pid in self._facts[process.pid].readers]
 
     def interactive(self, process: Process) -> bool:
         return self._facts[process.pid].interactive
@@ -115,6 +120,42 @@ def test_open_pager_does_not_make_its_parent_work() -> None:
     git, less = process(20, "git"), process(21, "less", 20)
     facts = {20: Facts("git", waits_child=True), 21: Facts("less")}
     assert not judge(facts, git, less).is_work(git)
+
+
+def test_who_waits_for_a_pager_by_others_is_no_work() -> None:
+    """A database's client, the shell that it runs its pager by, and what fills the pipe of another pager."""
+    psql, shell, pager = process(20, "psql"), process(21, "sh", 20), process(22, "less", 21)
+    first, second = process(30, "cat"), process(31, "grep")
+    facts = {
+        20: Facts("psql", waits_child=True),
+        21: Facts("dash", waits_child=True),
+        22: Facts("less", waits_terminal=True),
+        30: Facts("cat", readers=(31,)),
+        31: Facts("grep", readers=(21, 22)),
+    }
+    all_of_them = psql, shell, pager, first, second
+    assert not any(judge(facts, *all_of_them).is_work(one) for one in all_of_them)
+    facts[22] = Facts("less")  # it reads on
+    assert [one.name for one in all_of_them if judge(facts, *all_of_them).is_work(one)] == [
+        *("psql", "sh", "cat", "grep")
+    ]
+
+
+def test_who_waits_for_more_than_a_person_is_work() -> None:
+    """Another child that computes, a thread of its own, or two that wait for each other."""
+    parent, prompt, other = process(20, "python3"), process(21, "vi", 20), process(22, "train", 20)
+    facts = {
+        20: Facts("python3", waits_child=True),
+        21: Facts("busybox", waits_terminal=True),
+        22: Facts("train"),
+    }
+    assert not judge(facts, parent, prompt).is_work(parent)
+    assert judge(facts, parent, prompt, other).is_work(parent)
+    threaded = process(20, "python3", threads=4)
+    facts[20] = Facts("python3", waits_child=True, computes=True)
+    assert judge(facts, threaded, prompt).is_work(threaded)
+    ring = {30: Facts("a", readers=(31,)), 31: Facts("b", readers=(30,))}
+    assert judge(ring, one := process(30, "a"), process(31, "b")).is_work(one)
 
 
 @pytest.mark.parametrize(
