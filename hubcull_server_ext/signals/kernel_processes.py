@@ -36,7 +36,7 @@ class KernelManagers(Protocol):
 def kernel_processes(
     managers: KernelManagers, free_since: Callable[[str], float | None]
 ) -> list[KernelProcess]:
-    """Return the kernels that run as processes on this machine; one that does not has none.
+    """Return the kernels of which a process's number is known, which may be one of another machine.
 
     Args:
         managers: jupyter_server's kernel manager.

@@ -5,6 +5,8 @@ It knows how a subscription, a probe and what the kernel does belong together; i
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +27,40 @@ from hubcull_server_ext.signals.kernel_state import CHATTER, KernelState
 
 _ATTACH_GRACE = 15.0
 """Seconds that a kernel may take to open its ports before "not watched" becomes a failure."""
+
+
+_PATIENCE = 1.0
+"""Seconds for which one look waits for word whether a process lives; of another machine it may never come."""
+
+
+class Pulse:
+    """Whether a kernel's process lives, as its manager says. One question at a time, and none cut short.
+
+    Where a provisioner has the process on another machine, its answer comes over a network, or never.
+    """
+
+    def __init__(self) -> None:
+        self._asked: asyncio.Future[Any] | None = None
+
+    async def lives(self, manager: Any) -> bool | None:
+        """Return what the manager says, None while it says nothing; raises whatever it raises."""
+        if self._asked is None:
+            answer = manager.is_alive()
+            if not inspect.isawaitable(answer):
+                return bool(answer)
+            self._asked = asyncio.ensure_future(answer)
+        asked = self._asked
+        await asyncio.wait({asked}, timeout=_PATIENCE)
+        if self._asked is not asked or not asked.done():
+            return None
+        self._asked = None
+        return bool(asked.result())
+
+    def forget(self) -> None:
+        """Let go of a question: the process that it was about has been lost."""
+        if self._asked is not None:
+            self._asked.cancel()
+        self._asked = None
 
 
 class Questions:
@@ -59,6 +95,7 @@ class Watched:
     manager: Any = None
     failure: str | None = None
     unreadable: str | None = None
+    pulse: Pulse = field(default_factory=Pulse)
     probe: Probe = field(default_factory=Probe)
     repair: Repair = field(default_factory=Repair)
     questions: Questions = field(default_factory=Questions)
@@ -125,6 +162,7 @@ class Watched:
         self.catch_up(now)
         silent, self.told = self.probe.proven or self.told or self.stream is None, False
         self.probe.reset()
+        self.pulse.forget()
         self.replaced = now
         if not self.state.clear(now):
             if silent:
@@ -135,6 +173,7 @@ class Watched:
     def detach(self) -> None:
         """Close the subscription."""
         self.probe.reset()
+        self.pulse.forget()
         if self.stream is not None and not self.stream.closed():
             self.stream.close()
         self.stream = self.flow = None

@@ -7,7 +7,7 @@ are the questions of its `kernel_probe` after each start of its process.
 
 from __future__ import annotations
 
-import inspect
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -113,13 +113,7 @@ class KernelsSource:
 
     async def sample(self) -> None:
         """Look at kernels that may be at work: whether they live, and whether we lost its end."""
-        for watched in list(self._watched.values()):
-            settled = watched.probe.proven and not (watched.state.in_flight or watched.dead)
-            if watched.manager is None or settled:
-                continue
-            with suppress(Exception):  # what can not be known goes on
-                await self._look_for_death(watched)
-                await self._look_for_loss(watched)
+        await asyncio.gather(*map(self._look_at, list(self._watched.values())))
 
     def collect(self, now: float) -> list[wire.Signal]:
         """Return work, requests and connections of every kernel.
@@ -203,11 +197,19 @@ class KernelsSource:
         except Exception as error:
             watched.failure = type(error).__name__
 
+    async def _look_at(self, watched: Watched) -> None:
+        settled = watched.probe.proven and not (watched.state.in_flight or watched.dead)
+        if watched.manager is None or settled:
+            return
+        with suppress(Exception):  # what can not be known goes on
+            await self._look_for_death(watched)
+            await self._look_for_loss(watched)
+
     async def _look_for_death(self, watched: Watched) -> None:
         """Clear what ran in a process that is gone, where nobody restarts it and so tells us."""
-        alive = watched.manager.is_alive()
-        if inspect.isawaitable(alive):
-            alive = await alive
+        alive = await watched.pulse.lives(watched.manager)
+        if alive is None:
+            return
         if alive is False and not watched.dead:
             self._on_process_lost(watched)
         watched.dead = alive is False

@@ -57,13 +57,15 @@ def sort_out(
     Args:
         table: the processes, as last read.
         members: the server's, as `Belongings` finds them.
-        kernels: their processes.
+        kernels: their processes; one that is no child of the server's is none.
         shells: numbers of the processes with which terminals began that are watched elsewhere.
         server: the number of the server's own process.
 
     """
     known = {process.pid: process for process in members}
-    of_kernel = {kernel.pid: kernel for kernel in kernels}
+    # A provisioner may tell the number that a kernel has on another machine: here it is anybody's.
+    ours = {process.pid for process in members if process.parent == server}
+    of_kernel = {kernel.pid: kernel for kernel in kernels if kernel.pid in ours}
     taken = {process.pid for shell in shells for process in table.of_terminal(shell)}
     ttys: list[Tty] = []
     # The older first: what runs below a terminal is part of it, whatever terminal it has itself.

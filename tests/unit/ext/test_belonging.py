@@ -151,7 +151,10 @@ def test_a_server_that_can_not_see_itself_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_each_process_has_one_place(world: World) -> None:
-    """Terminals first, the older first; then kernels, the server, and what is detached."""
+    """Terminals first, the older first; then kernels, the server, and what is detached.
+
+    The number of a kernel on another machine may be the number of any process here.
+    """
     world.add(111, 110)  # a kernel's child
     world.add(112, 110, tty=PTS)  # a terminal that a kernel opened
     world.add(130, 100, tty=PTS + 1)  # one of the server's own terminals
@@ -163,7 +166,8 @@ def test_each_process_has_one_place(world: World) -> None:
     world.table.refresh()
     members = Belongings(world.table, 100, OURS, contained=False).read(1e6)
     kernel = KernelProcess(110, "kernel:12345678", None)
-    places = sort_out(world.table, members, [kernel], [130], 100)
+    elsewhere = [KernelProcess(pid, f"kernel:{pid}", None) for pid in (100, 111, 141, 200, 7777)]
+    places = sort_out(world.table, members, [kernel, *elsewhere], [130], 100)
     assert [(t.first.pid, t.source, t.kernel) for t in places.ttys] == [
         (112, "pts:3", kernel),
         (141, "pts:5", None),
