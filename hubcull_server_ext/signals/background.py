@@ -22,10 +22,11 @@ from hubcull_server_ext.signals.belonging import Belongings
 from hubcull_server_ext.signals.jobs import Judge
 from hubcull_server_ext.signals.kernel_processes import KernelProcess
 from hubcull_server_ext.signals.places import Place, Tty, sort_out
-from hubcull_server_ext.signals.process import Process
+from hubcull_server_ext.signals.process import Moved, Process
 from hubcull_server_ext.signals.processes import ProcessTable
 from hubcull_server_ext.signals.ttys import Clocks, Sighting, Terminal, file_of, look, signals, times_move
 from hubcull_server_ext.signals.usage import SHORTEST_SPAN, Counter, Identity, Meter, Use
+from hubcull_server_ext.signals.vscode import is_extension_host
 from hubcull_server_ext.snapshot import SourceError, UnavailableError
 
 _AT_REST = 6
@@ -35,6 +36,7 @@ _WINDOW = 6
 _REUSE = 0.5
 """Seconds for which another source's reading of all processes is new enough."""
 _MOST_TTYS = 50
+_LONGEST_COMMAND = 4096
 UNTIMED = "this system keeps no times of terminals: keystrokes are known only of the server's own"
 
 
@@ -164,7 +166,7 @@ class BackgroundSource:
         newcomers = not all(self._meter.knows(process) for process in members)
         before = self._meter.looked_at
         places = sort_out(self._table, members, kernels, shells, os.getpid())
-        moved = {process.identity: self._table.moved(process) for process in members}
+        moved = {process.identity: self._moved(process) for process in members}
         units = self._units(members, now)
         self._active = self._meter.take(members, moved, now, self._begins(places.rest), units)
         ttys = {}
@@ -174,6 +176,17 @@ class BackgroundSource:
                 ttys[identity] = one, self._look_at(one, known.get(identity), boottime)
         just_freed = any(k.free_since is not None and k.free_since > before for k in kernels)
         return _Look(list(self._active_of(places.rest)), ttys, newcomers or just_freed)
+
+    def _moved(self, process: Process) -> Moved | None:
+        """Return the bytes that a process moved; of an extension host those to and from disks alone.
+
+        It has several threads. One that it has just forked to start a job looks like it, and has one.
+        """
+        moved = self._table.moved(process)
+        if moved is None or process.threads == 1:
+            return moved
+        words = self._table.words(process, _LONGEST_COMMAND)
+        return moved._replace(calls=None) if is_extension_host(words) else moved
 
     def _units(self, members: Sequence[Process], now: float) -> Mapping[Identity, float]:
         """Return what each process used by all counters together."""

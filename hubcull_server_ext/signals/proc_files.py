@@ -14,7 +14,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from hubcull_server_ext.signals.process import Process
+from hubcull_server_ext.signals.process import Moved, Process
 
 # Only the calls in which a program can sit and wait, by the number that the kernel reports.
 _SYSCALLS = {
@@ -106,12 +106,20 @@ class ProcessFiles:
             self._interactive[process.pid] = self._reads_commands(process)
         return self._interactive[process.pid]
 
+    def words(self, process: Process, longest: int = _LONGEST_COMMAND) -> list[bytes]:
+        """Return the command by which it was started, so many bytes of it; empty where that may not be read.
+
+        Of one that has only just been forked, these are its parent's.
+        """
+        with suppress(OSError):
+            return self.read_file(process.pid, "cmdline", longest).split(b"\0")
+        return []
+
     def _reads_commands(self, process: Process) -> bool:
-        try:
-            words = self.read_file(process.pid, "cmdline", _LONGEST_COMMAND).split(b"\0")[1:]
-        except OSError:
+        words = self.words(process)
+        if not words:
             return False
-        options = [word for word in words if word]
+        options = [word for word in words[1:] if word]
         if any(not word.startswith(b"-") or (word[1:2] != b"-" and b"c" in word) for word in options):
             return False
         return self._is_terminal(process, 0)
@@ -276,16 +284,12 @@ class ProcessFiles:
                         found.add(name[len(prefix) :])
         return found
 
-    def moved(self, process: Process) -> int | None:
-        """Return the bytes that it read and wrote so far, or None where that may not be read.
-
-        The larger of what went through its calls, pipes and some connections included, and of what went to
-        and from disks.
-        """
+    def moved(self, process: Process) -> Moved | None:
+        """Return the bytes that it read and wrote so far, or None where that may not be read."""
         try:
             text = self.read_file(process.pid, "io", _LONGEST_IO)
             lines = (line.partition(b":") for line in text.splitlines())
             counts = {key: int(count) for key, _, count in lines}
-            return max(counts[b"rchar"] + counts[b"wchar"], counts[b"read_bytes"] + counts[b"write_bytes"])
+            return Moved(counts[b"rchar"] + counts[b"wchar"], counts[b"read_bytes"] + counts[b"write_bytes"])
         except (OSError, ValueError, KeyError):
             return None

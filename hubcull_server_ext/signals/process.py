@@ -46,6 +46,17 @@ class Process(NamedTuple):
         return self.state in "Tt" or (self.state in "ZX" and self.threads <= 1)
 
 
+class Moved(NamedTuple):
+    """The bytes that a process read and wrote so far.
+
+    ``calls``: by its calls, pipes and some connections included; None where that tells nothing of work.
+    ``disks``: what went to and from disks.
+    """
+
+    calls: int | None
+    disks: int
+
+
 def read_stat(pid: int, line: bytes) -> Process:
     """Read a process's ``stat``; tens of thousands of times an hour, so without detours.
 

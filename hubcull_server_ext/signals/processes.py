@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hubcull_server_ext.signals.proc_files import ProcessFiles
-from hubcull_server_ext.signals.process import Process, read_stat
+from hubcull_server_ext.signals.process import Moved, Process, read_stat
 
 _SHORTEST_SPAN = 1.0
 """Seconds over which the use of a processor is measured at least: it is counted in steps of 10 ms."""
@@ -48,7 +48,7 @@ class ProcessTable(ProcessFiles):
         self._sessions: dict[int, list[Process]] = {}
         self.read_at = float("-inf")
         self._runs: dict[int, bytes | None] = {}
-        self._moved: dict[int, int | None] = {}
+        self._moved: dict[int, Moved | None] = {}
         self._sockets: dict[int, Mapping[int, int]] = {}
         self._glanced: tuple[float, Mapping[int, bytes | None]] = (float("-inf"), {})
         self._read_of: dict[_Identity, float] = {}
@@ -188,7 +188,7 @@ class ProcessTable(ProcessFiles):
         seconds = (process.used - before.used) / os.sysconf("SC_CLK_TCK")
         return seconds > _COMPUTES * (self._read_of[process.identity] - before.at)
 
-    def moved(self, process: Process) -> int | None:
+    def moved(self, process: Process) -> Moved | None:
         """Return the bytes as `ProcessFiles` does; of one that has not run since, as many as before."""
         if process.pid not in self._moved:
             self._moved[process.pid] = super().moved(process)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import KeysView, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from hubcull_server_ext.signals.process import Process
+from hubcull_server_ext.signals.process import Moved, Process
 
 COMPUTES = 0.1
 """Processor seconds per second from which on a process computes. Idle kernels, language servers and apps
@@ -48,10 +48,10 @@ class Use(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What was known of a process at a look; ``moved`` in bytes, ``units`` as of all `Counter`s."""
+    """What was known of a process at a look; ``units`` as of all `Counter`s."""
 
     process: Process
-    moved: int | None
+    moved: Moved | None
     units: float | None
 
 
@@ -59,10 +59,11 @@ class _Gone(NamedTuple):
     """What a parent's children had used before they ended: it has that counted as its own afterwards."""
 
     ticks: int
-    moved: int
+    calls: int
+    disks: int
 
 
-_NOTHING = _Gone(0, 0)
+_NOTHING = _Gone(0, 0, 0)
 
 
 class _Look:
@@ -76,9 +77,11 @@ class _Look:
         gone: dict[int, _Gone] = {}
         for identity in self.seen.keys() - present:
             process, moved, _ = self.seen[identity]
-            ticks, bytes_ = gone.get(process.parent, (0, 0))
+            ticks, calls, disks = gone.get(process.parent, _NOTHING)
             ticks += process.used + process.used_by_dead
-            gone[process.parent] = _Gone(ticks, bytes_ + (moved or 0))
+            if moved is not None:
+                calls, disks = calls + (moved.calls or 0), disks + moved.disks
+            gone[process.parent] = _Gone(ticks, calls, disks)
         return gone
 
 
@@ -102,7 +105,7 @@ class Meter:
     def take(
         self,
         processes: Sequence[Process],
-        moved: Mapping[Identity, int | None],
+        moved: Mapping[Identity, Moved | None],
         now: float,
         begins: Mapping[Identity, float] | None = None,
         units: Mapping[Identity, float] | None = None,
@@ -160,7 +163,9 @@ def _share(now: _Seen, before: _Seen, gone: _Gone) -> float:
     share = (process.used - then.used + by_dead) / _TICKS / COMPUTES
     if now.moved is not None and before.moved is not None:
         # Linux adds what a child had moved to its parent's count when the parent has waited for it.
-        share = max(share, (now.moved - before.moved - gone.moved) / MOVES)
+        share = max(share, (now.moved.disks - before.moved.disks - gone.disks) / MOVES)
+        if now.moved.calls is not None and before.moved.calls is not None:
+            share = max(share, (now.moved.calls - before.moved.calls - gone.calls) / MOVES)
     if now.units is not None and before.units is not None:
         share = max(share, now.units - before.units)
     return share

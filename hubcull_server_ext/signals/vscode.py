@@ -1,4 +1,4 @@
-"""VS Code in the browser, as code-server shows it: what its page sends by itself; pure.
+"""VS Code in the browser, as code-server shows it: what its page sends, and a process does, by itself; pure.
 
 The page has two connections, one for files and terminals, one for extensions. A frame holds whole messages,
 each a head and a body. It looks at heads, and at the names of what is called, and keeps nothing.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 
 _HEAD = struct.Struct(">BIII")
 """What kind of message it is, its number, the newest that has come in, how long the body is."""
@@ -41,6 +42,20 @@ _OF_ITSELF = re.compile(
 )
 """Of the other: calls of what measures its use, looks at a folder in which a program wrote, what a terminal's
 output makes the page say. Who opens a file or writes one makes other calls, too."""
+
+
+_HOST = (b"bootstrap-fork", b"--type=extensionHost")
+"""What is run, and as what, in the command of the process in which extensions run."""
+
+
+def is_extension_host(words: Sequence[bytes]) -> bool:
+    """Tell whether a process runs VS Code's extensions, by its command.
+
+    While a page is open it searches /proc every two seconds, itself and by children, for ports to which
+    somebody may want to go: all that the calls of processes read and write there is no work.
+    """
+    programs = [word.rpartition(b"/")[2].removesuffix(b".js") for word in words]
+    return _HOST in zip(programs, words[1:], strict=False)
 
 
 def begins(frame: bytes) -> bool:

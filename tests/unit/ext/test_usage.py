@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hubcull_server_ext.signals.process import Process
+from hubcull_server_ext.signals.process import Moved, Process
 from hubcull_server_ext.signals.usage import COMPUTES, MOVES, Identity, Meter
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -19,8 +19,13 @@ def process(pid: int = 10, seconds: float = 0.0, by_dead: float = 0.0, parent: i
 
 def active(meter: Meter, now: float, *found: Process, moved: dict[int, int] | None = None) -> set[int]:
     """Take a look; return the numbers of the active processes."""
-    counts: dict[Identity, int | None] = {(pid, 500): count for pid, count in (moved or {}).items()}
-    return {pid for pid, _ in meter.take(found, counts, now)}
+    counts = {pid: Moved(count, 0) for pid, count in (moved or {}).items()}
+    return active_of(meter, now, *found, moved=counts)
+
+
+def active_of(meter: Meter, now: float, *found: Process, moved: dict[int, Moved]) -> set[int]:
+    """Take a look at bytes of both sorts; return the numbers of the active processes."""
+    return {pid for pid, _ in meter.take(found, {(pid, 500): count for pid, count in moved.items()}, now)}
 
 
 def test_use_is_averaged_over_the_window() -> None:
@@ -104,6 +109,27 @@ def test_bytes_of_dead_children_count_once() -> None:
     active(meter, 0.0, process(10), process(11, parent=10), moved={10: 0, 11: total})
     assert active(meter, 30.0, process(10), moved={10: total}) == set()
     assert active(meter, 60.0, process(10), moved={10: 2 * total}) == {10}
+
+
+def test_what_calls_move_and_what_disks_do_are_told_apart() -> None:
+    """Either does; where calls tell nothing, disks do. What is known at one look only is not compared."""
+    meter = Meter(WINDOW)
+    much = 40 * MOVES
+    started = [process(pid) for pid in range(1, 6)]
+    none, silent = Moved(0, 0), Moved(None, 0)
+    active_of(meter, 0.0, *started, moved={1: none, 2: none, 3: silent, 4: silent, 5: silent})
+    ended = {1: Moved(much, 0), 2: Moved(0, much), 3: silent, 4: Moved(None, much), 5: Moved(much, 0)}
+    assert active_of(meter, 30.0, *started, moved=ended) == {1, 2, 4}
+
+
+def test_what_a_childs_calls_moved_hides_nothing_that_went_to_disks() -> None:
+    """Each sort of bytes is taken off its own: of the parent's only what the child had, and that once."""
+    meter = Meter(WINDOW)
+    both = process(10), process(11, parent=10)
+    active_of(meter, 0.0, *both, moved={10: Moved(None, 0), 11: Moved(500 * MOVES, 100 * MOVES)})
+    assert active_of(meter, 30.0, process(10), moved={10: Moved(None, 100 * MOVES)}) == set()
+    active_of(meter, 60.0, *both, moved={10: Moved(None, 100 * MOVES), 11: Moved(500 * MOVES, 0)})
+    assert active_of(meter, 90.0, process(10), moved={10: Moved(None, 140 * MOVES)}) == {10}
 
 
 def test_a_number_that_is_used_again_is_another_process() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubcull_server_ext.signals.app_traffic import SocketTraffic
-from hubcull_server_ext.signals.vscode import begins, comes_by_itself
+from hubcull_server_ext.signals.vscode import begins, comes_by_itself, is_extension_host
 
 
 def message(kind: int, body: bytes = b"", number: int = 58) -> bytes:
@@ -103,3 +103,23 @@ def test_it_is_known_by_its_first_frame_and_by_nothing_else() -> None:
     assert page.act(to_extensions("$acceptModelChanged"), 3.0)
     assert other.act(b"hello", 0.0)
     assert other.act(news, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("command", "is_one"),
+    [
+        (
+            "node --dns-result-order=ipv4first /x/out/bootstrap-fork --type=extensionHost --x=y",
+            True,
+        ),
+        ("/x/node /x/out/bootstrap-fork.js --type=extensionHost", True),
+        ("node /x/out/bootstrap-fork --type=fileWatcher", False),
+        ("node /x/train.js --type=extensionHost", False),
+        ("python bootstrap-fork.py --type=extensionHost", False),
+        ("grep -r bootstrap-fork / --type=extensionHost", False),
+        ("", False),
+    ],
+)
+def test_the_process_that_runs_extensions_is_known_by_its_command(command: str, is_one: bool) -> None:
+    """Others of VS Code's are not it, nor is what has but one of its words."""
+    assert is_extension_host([word.encode() for word in command.split(" ")]) is is_one
