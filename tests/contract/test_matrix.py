@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -15,11 +16,13 @@ from tests.e2e.matrix import (
     choices,
     desktops,
     documents,
+    editors,
     elsewhere,
     extensions,
     kernels,
     reported,
     requests,
+    row,
     stage,
     terminals,
 )
@@ -41,6 +44,8 @@ MAKERS = {
     "elsewhere": elsewhere.MAKERS,
     "desktops": desktops.MAKERS,
     "documents": documents.MAKERS,
+    "edits": documents.EDITS,
+    "editors": editors.MAKERS,
     "choices": choices.MAKERS,
 }
 
@@ -96,6 +101,21 @@ def test_a_row_whose_program_is_missing_is_not_run(monkeypatch: pytest.MonkeyPat
     chosen = cast("list[Any]", stage.params("f"))
     skips = [[mark.kwargs for mark in each.marks if mark.name == "skip"] for each in chosen]
     assert skips == [[], [{"reason": why}], []], "the idle server is the third"
+
+
+def test_a_row_for_which_something_could_not_be_built_is_not_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A build that broke off leaves no stamp, whatever else it leaves; both wants are named."""
+    monkeypatch.setattr(row, "BUILD", tmp_path)
+    (tmp_path / "thing").mkdir()
+    built = Row("1", "f", "A", Right.IDLE, Fate.KEPT, made="so", built="thing")
+    both = replace(built, programs={"no-such-program": "its-package"})
+    why = "needs build/thing: make build/thing/.ready"
+    assert built.missing == why
+    assert both.missing == f"needs no-such-program: on Debian, apt install its-package; {why}"
+    (tmp_path / "thing" / ".ready").touch()
+    assert built.missing == ""
 
 
 BUSY = Row("1", "f", "A", Right.ACTIVE, Fate.STOPPED, "kernel", made="so")

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import time
-
 from harness.ports import free_ports
 from harness.waiting import wait_until
 from tests.e2e.matrix.scene import A_PERSON, Scene
 from tests.e2e.matrix.stage import Maker
-from tests.e2e.matrix.tab import Tab
+from tests.e2e.matrix.tab import Tab, falls_silent, notebook
 
 _CELL = ".jp-NotebookPanel .jp-Cell"
 _TEXT = ".jp-FileEditor .cm-content"
-_SLOWEST = 11.0
-"""Seconds, longer than between two ticks of a page's timers, each of which ticks once more when hidden."""
-_KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
 
 
 def _notebook(scene: Scene, page: str = "lab/tree/a.ipynb", selector: str = _CELL) -> Tab:
     """Open a notebook, and wait until its page is connected to its kernel."""
-    cell: dict[str, object] = {"cell_type": "code", "execution_count": None, "id": "a", "metadata": {}}
-    cells = [{**cell, "outputs": [], "source": "1 + 1"}]
-    text = json.dumps({"cells": cells, "metadata": _KERNEL, "nbformat": 4, "nbformat_minor": 5})
-    scene.file("a.ipynb", text)
-    tab = Tab(scene, page, selector)
+    tab = notebook(scene, "1 + 1", page, selector)
     wait_until(lambda: scene.status()["connections"] == 1, 60, "the page is connected to its kernel")
     return tab
 
@@ -63,23 +53,6 @@ def _polls(scene: Scene, tab: Tab) -> None:
     scene.premise("the page is there, and sends requests", holds)
 
 
-def _is_silent(scene: Scene, tab: Tab) -> None:
-    """Wait until the page sends nothing more, and have it looked at that it stays so."""
-    scene.acted = time.monotonic()
-
-    def has_ended() -> bool:
-        time.sleep(_SLOWEST)
-        return tab.tell("look")[0] == 0
-
-    wait_until(has_ended, 60, "the page falls silent")
-
-    def holds() -> bool:
-        sent, found = tab.tell("look")
-        return sent == 0 and found > 0
-
-    scene.premise("the page is there, and sends no request", holds)
-
-
 def visible(scene: Scene) -> None:
     """Row 4."""
     _polls(scene, Tab(scene, "lab", ".jp-Launcher"))
@@ -89,12 +62,12 @@ def hidden(scene: Scene) -> None:
     """Row 5."""
     tab = _notebook(scene)
     tab.tell("hide")
-    _is_silent(scene, tab)
+    falls_silent(scene, tab)
 
 
 def classic(scene: Scene) -> None:
     """Row 6."""
-    _is_silent(scene, _notebook(scene, "notebooks/a.ipynb", ".code_cell"))
+    falls_silent(scene, _notebook(scene, "notebooks/a.ipynb", ".code_cell"))
 
 
 def asleep(scene: Scene) -> None:
@@ -149,7 +122,7 @@ def shared_and_quiet(scene: Scene) -> None:
     """Row 43."""
     tab = _shared_text(scene)
     tab.tell("hide")
-    _is_silent(scene, tab)
+    falls_silent(scene, tab)
 
 
 def shared_and_written(scene: Scene) -> None:

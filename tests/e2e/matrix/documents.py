@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import time
-
 from harness.waiting import wait_until
-from tests.e2e.matrix.scene import Scene
+from tests.e2e.matrix.scene import A_PERSON, Scene
 from tests.e2e.matrix.stage import Maker
-from tests.e2e.matrix.tab import Tab
+from tests.e2e.matrix.tab import Tab, falls_silent, notebook
 
 _CELL = ".jp-NotebookPanel .jp-Cell .cm-content"
-_KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-_SLOWEST = 11.0
-"""Seconds, longer than between two ticks of a page's timers, each of which ticks once more when hidden."""
 
 
 def _notebook(scene: Scene, code: str) -> Tab:
     """Open a notebook with one cell, and wait until it has its kernel."""
-    cell: dict[str, object] = {"cell_type": "code", "execution_count": None, "id": "a", "metadata": {}}
-    cells = [{**cell, "outputs": [], "source": code}]
-    text = {"cells": cells, "metadata": _KERNEL, "nbformat": 4, "nbformat_minor": 5}
-    scene.file("a.ipynb", json.dumps(text))
-    tab = Tab(scene, "lab/tree/a.ipynb", _CELL)
+    tab = notebook(scene, code, "lab/tree/a.ipynb", _CELL)
     wait_until(lambda: scene.status()["kernels"] == 1, 60, "its kernel is there")
     return tab
 
@@ -48,19 +38,17 @@ def nobody_types(scene: Scene) -> None:
     tab = _notebook(scene, "open('began', 'w')")
     _run(scene, tab)
     tab.tell("hide")
-    scene.acted = time.monotonic()
+    falls_silent(scene, tab)
 
-    def is_silent() -> bool:
-        time.sleep(_SLOWEST)
-        return tab.tell("look")[0] == 0
 
-    wait_until(is_silent, 60, "the page falls silent")
-
-    def holds() -> bool:
-        sent, found = tab.tell("look")
-        return sent == 0 and found > 0
-
-    scene.premise("the page is there, and sends no request", holds)
+def typing(scene: Scene) -> None:
+    """Row 64b."""
+    tab = _notebook(scene, "")
+    tab.tell(f"click {_CELL}")
+    scene.again(lambda: tab.tell("type word"), A_PERSON)
+    notes = scene.folder / "a.ipynb"
+    scene.premise("it was saved by the server", lambda: notes.read_text().count("word") > 2)
 
 
 MAKERS: dict[str, Maker] = {"64": silent_cell, "64a": nobody_types}
+EDITS: dict[str, Maker] = {"64b": typing}

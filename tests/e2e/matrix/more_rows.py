@@ -8,6 +8,7 @@ from tests.e2e.matrix.servers import (
     COLLABORATION,
     DESKTOP,
     DOCUMENTS,
+    EDITOR,
     KEEPALIVE,
     LAB,
     NO_PYTHON,
@@ -156,6 +157,18 @@ _DOCUMENTS = (
     Row("64a", "documents", "A notebook that the server holds, in which nobody types", IDLE, KEPT,
         need=BROWSER, made="the same with a cell that has ended, its page told that it is hidden",
         server=DOCUMENTS),
+    Row("64b", "edits", "Somebody types in a notebook that the server holds", ACTIVE, KEPT, "collaboration",
+        need=BROWSER, made="words typed into its cell, with `visible_tab_grace` of 0 (no polls count)",
+        server=DOCUMENTS),
+)  # fmt: skip
+
+_EDITORS = (
+    Row("38b", "editors", "Somebody types in code-server", ACTIVE, KEPT, "app", need=BROWSER,
+        made="words typed into a file in Chromium, with code-server 4.100.3 behind jupyter-server-proxy",
+        server=EDITOR, built="code-server"),
+    Row("38e", "editors", "A page of code-server is open, nobody in front of it", IDLE, KEPT, need=BROWSER,
+        made="the same untouched, its search for open ports among a hundred processes more", server=EDITOR,
+        built="code-server"),
 )  # fmt: skip
 
 _CHOICES = (
@@ -200,17 +213,11 @@ def _not_run(number: str, situation: str, right: Right, why: str) -> Row:
 
 _NOT_RUN = (
     _not_run("38a", "Somebody clicks in RStudio", ACTIVE, "no package registry has RStudio Server"),
-    _not_run("38b", "Somebody types in code-server", ACTIVE,
-             "npm builds it for minutes, with a Node that few have; by hand, with 4.100.3, it was kept"),
-    _not_run("38e", "A page of code-server is open, nobody in front of it", IDLE,
-             "the same; by hand it was kept: to find open ports among 100 processes it moves 0.3 MB/s"),
     _not_run("50d", "Somebody works with VS Code Remote", ACTIVE,
              "its server comes from its maker's own address only"),
-    _not_run("64b", "Somebody types in a notebook that the server holds", ACTIVE,
-             "by hand it was kept, now by the edits and now by the page's polls: whichever was newer"),
 )  # fmt: skip
 
 MORE: tuple[Row, ...] = (
     *(*_EXTENDED, *_BROWSER, *_REPORTED, *_ELSEWHERE),
-    *(*_DESKTOPS, *_DOCUMENTS, *_CHOICES, *_NOT_RUN),
+    *(*_DESKTOPS, *_DOCUMENTS, *_EDITORS, *_CHOICES, *_NOT_RUN),
 )

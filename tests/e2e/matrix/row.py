@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 
@@ -37,6 +38,8 @@ class Need(str, Enum):
     BROWSER = "browser"
 
 
+BUILD = Path(__file__).resolve().parents[3] / "build"
+"""Where `make` puts what rows need."""
 _CHROMIUM = {"chromium or google-chrome": "chromium"}
 
 
@@ -55,7 +58,7 @@ class Row:
     wrong today, and ``wrong_signal`` which source then keeps an idle server. ``not_run`` says why the row is
     not run. ``server`` are options of the server's start, as of `HubAPI.start_server`.
     ``programs`` are those that no index of Python's packages has, each with Debian's package; where one is
-    missing the row is not run.
+    missing the row is not run. ``built`` is the folder in `BUILD` of what `make` makes for it, where it can.
     """
 
     number: str
@@ -72,6 +75,7 @@ class Row:
     need: Need = Need.NOTHING
     server: Mapping[str, Any] = field(default_factory=dict)
     programs: Mapping[str, str] = field(default_factory=dict)
+    built: str = ""
 
     @property
     def expected(self) -> Fate:
@@ -87,7 +91,11 @@ class Row:
         needed = {**self.programs, **(_CHROMIUM if self.need is Need.BROWSER else {})}
         lacking = {names: package for names, package in needed.items() if not _is_here(names)}
         packages = " ".join(sorted(set(lacking.values())))
-        return f"needs {', '.join(lacking)}: on Debian, apt install {packages}" if lacking else ""
+        reasons = [f"needs {', '.join(lacking)}: on Debian, apt install {packages}"] if lacking else []
+        stamp = Path(self.built) / ".ready"
+        if self.built and not (BUILD / stamp).exists():
+            reasons.append(f"needs build/{self.built}: make build/{stamp}")
+        return "; ".join(reasons)
 
     @property
     def kept_by(self) -> str:

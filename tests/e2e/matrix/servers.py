@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.matrix.row import BUILD
+
 QUICK_PING = "--ServerApp.tornado_settings={'ws_ping_interval': 5000}"
 QUICK_PINGS = {"args": [QUICK_PING]}
 """Pings every 30 s are shorter than any real timeout; at 35 s they must be scaled, too."""
@@ -20,8 +22,7 @@ SSH = {"sshd": "openssh-server", "ssh": "openssh-client"}
 """Programs that rows need, each with Debian's package; where one is missing they are not run."""
 
 PROGRAMS = Path(__file__).parent / "programs"
-_BUILD = Path(__file__).resolve().parents[3] / "build"
-APPS = _BUILD / "apps" / "bin"
+APPS = BUILD / "apps" / "bin"
 """The environment that `make` makes for rows that need more than JupyterLab."""
 _EXTENSIONS = (
     "jupyter_keepalive",
@@ -53,13 +54,17 @@ COLLABORATION = ("jupyter_server_ydoc", "jupyter_server_fileid")
 def app(program: str, *words: str, **settings: object) -> dict[str, Any]:
     """Return the options of a server with an app of that environment behind jupyter-server-proxy."""
     paths = [str(PROGRAMS / word) if word.endswith(".py") else word for word in words]
-    entry = {"command": [str(APPS / program), *paths], "timeout": 60, **settings}
+    return _behind_the_proxy(str(APPS / program), *paths, **settings)
+
+
+def _behind_the_proxy(*command: str, **settings: object) -> dict[str, Any]:
+    entry = {"command": [*command], "timeout": 60, **settings}
     return using(args=[f"--ServerProxy.servers={{'app': {entry!r}}}"])
 
 
 _OURS = {"env": {"PYTHONPATH": str(PROGRAMS)}}
 POLLED = {"args": ["--ServerApp.jpserver_extensions={'polled': True}"], **_OURS}
-DOCUMENTS = {"program": str(_BUILD / "documents" / "bin" / "jupyterhub-singleuser")}
+DOCUMENTS = {"program": str(BUILD / "documents" / "bin" / "jupyterhub-singleuser")}
 """A server that holds the documents and runs their cells, in an environment of its own."""
 DESKTOP = {
     **using("jupyter_remote_desktop_proxy"),
@@ -79,6 +84,12 @@ STREAMLIT = app(
     "--browser.gatherUsageStats=false",
 )
 SHINY = app("shiny", "run", "--port={port}", "shining.py")
+_CODE_SERVER = BUILD / "code-server"
+EDITOR = _behind_the_proxy(
+    *(str(_CODE_SERVER / "node"), str(_CODE_SERVER / "node_modules/code-server/out/node/entry.js")),
+    *("--bind-addr=127.0.0.1:{port}", "--auth=none", "--disable-telemetry", "--disable-update-check"),
+    *("--disable-workspace-trust", "--disable-getting-started-override"),
+)
 
 
 def setting(name: str, value: str) -> dict[str, Any]:

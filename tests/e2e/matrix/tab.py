@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import psutil
 
 from harness.processes import below
+from harness.waiting import wait_until
 from tests.e2e.matrix.scene import Scene
 from tests.e2e.matrix.servers import APPS
 
 _PROGRAM = Path(__file__).parent / "programs" / "tab.py"
+_SLOWEST = 11.0
+"""Seconds, longer than between two ticks of a page's timers, each of which ticks once more when hidden."""
+_KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
 
 
 class Tab:
@@ -87,3 +93,29 @@ class Tab:
                 continue
         self._process.wait()
         self._log.close()
+
+
+def notebook(scene: Scene, code: str, page: str, selector: str) -> Tab:
+    """Write a notebook with one cell, `a.ipynb`, and open it."""
+    cell: dict[str, object] = {"cell_type": "code", "execution_count": None, "id": "a", "metadata": {}}
+    cells = [{**cell, "outputs": [], "source": code}]
+    text = {"cells": cells, "metadata": _KERNEL, "nbformat": 4, "nbformat_minor": 5}
+    scene.file("a.ipynb", json.dumps(text))
+    return Tab(scene, page, selector)
+
+
+def falls_silent(scene: Scene, tab: Tab) -> None:
+    """Wait until the page sends nothing more, and have it looked at that it stays so."""
+    scene.acted = time.monotonic()
+
+    def has_ended() -> bool:
+        time.sleep(_SLOWEST)
+        return tab.tell("look")[0] == 0
+
+    wait_until(has_ended, 60, "the page falls silent")
+
+    def holds() -> bool:
+        sent, found = tab.tell("look")
+        return sent == 0 and found > 0
+
+    scene.premise("the page is there, and sends no request", holds)
