@@ -112,7 +112,12 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
 
     def _tell_cullers(self) -> None:
         """Say in the log which cullers the server has itself: hubcull has no power over them."""
-        words = InterplaySource(self.serverapp).words()
+        source = self._sources.get("interplay")
+        try:
+            words = source.words() if isinstance(source, InterplaySource) else ""
+        except Exception:  # the source fails in the report, too, and says so there
+            self.log.debug("hubcull: the server's own cullers can not be told", exc_info=True)
+            return
         if words:
             self.log.warning("hubcull: this server also culls by itself, whatever hubcull keeps: %s", words)
 
@@ -127,8 +132,15 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
         async with self._looking:
             await self._each("reconcile")
             await self._each("sample")
+            self._show_work()
+
+    def _show_work(self) -> None:
+        """Show our clock of work to others, if asked to; reports go out whatever comes of it."""
+        try:
             if self._work_clock is not None:
                 self._work_clock.publish(clock.monotonic())
+        except Exception:
+            self.log.debug("hubcull: work can not be shown to others", exc_info=True)
 
     async def _each(self, act: str) -> None:
         """Let every source that has this act do it; one that fails is reported as failed."""
@@ -168,9 +180,7 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for source in self._sources.values():
-            if hasattr(source, "stop"):
-                source.stop()
+        await self._each("stop")
         if self._client is not None:
             self._client.close()
 

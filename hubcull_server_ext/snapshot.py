@@ -46,6 +46,29 @@ class SignalSource(Protocol):
         """Return what was seen; ``now`` is in seconds on the monotonic clock."""
 
 
+class Unmade:
+    """Stands where a source should be that could not be made, so that this is reported and no more.
+
+    Args:
+        name: the source's.
+        trouble: the class of what was raised; its text may hold a path.
+        strength: the source's, None where it says nothing of it.
+
+    """
+
+    def __init__(self, name: str, trouble: str, strength: wire.Strength | None) -> None:
+        self.name, self.strength, self._trouble = name, strength, trouble
+
+    def collect(self, _now: float) -> list[wire.Signal]:
+        """Say that it is not there.
+
+        Raises:
+            SourceError: always.
+
+        """
+        raise SourceError(f"could not be made: {self._trouble}")
+
+
 @dataclass(frozen=True, slots=True)
 class Boot:
     """One run of the server's process: its id, when it began (monotonic s), whom it claims to be."""
@@ -85,7 +108,7 @@ class Collector:
 
     def _ask(self, source: SignalSource, now: float) -> tuple[wire.Source, Sequence[wire.Signal]]:
         try:
-            signals = source.collect(now)
+            signals, remark = source.collect(now), getattr(source, "remark", None)
         except UnavailableError as error:
             self._failing_since.pop(source.name, None)
             return wire.Source(source.name, wire.Health.UNAVAILABLE, _clip(str(error), _DETAIL_LIMIT)), ()
@@ -98,7 +121,7 @@ class Collector:
         if trouble:
             return self._failed(source.name, "; ".join(trouble), now), signals
         self._failing_since.pop(source.name, None)
-        return wire.Source(source.name, wire.Health.OK, getattr(source, "remark", None)), signals
+        return wire.Source(source.name, wire.Health.OK, remark), signals
 
     def _failed(self, name: str, detail: str, now: float) -> wire.Source:
         since = self._failing_since.setdefault(name, now)

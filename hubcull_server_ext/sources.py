@@ -1,13 +1,15 @@
 """Which sources of signals there are, and what each is handed; which are on.
 
-It knows all of them by their constructors and none by what it sees.
+It knows all of them by their constructors and none by what it sees. Each is made by itself:
+one that can not be made is reported as failed, and the others do without it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +26,7 @@ from hubcull_server_ext.signals.gpu import GpuCounter
 from hubcull_server_ext.signals.hook import RequestHook
 from hubcull_server_ext.signals.interplay import InterplaySource
 from hubcull_server_ext.signals.keepalive import KeepaliveSource
-from hubcull_server_ext.signals.kernel_processes import kernel_processes
+from hubcull_server_ext.signals.kernel_processes import KernelProcess, kernel_processes
 from hubcull_server_ext.signals.kernels import KernelsSource
 from hubcull_server_ext.signals.plugins import PluginsSource
 from hubcull_server_ext.signals.processes import ProcessTable
@@ -33,10 +35,10 @@ from hubcull_server_ext.signals.sockets import SocketBytes
 from hubcull_server_ext.signals.terminals import TerminalsSource
 from hubcull_server_ext.signals.ttys import Clocks
 from hubcull_server_ext.signals.work_clock import WorkClock
-from hubcull_server_ext.snapshot import SignalSource
+from hubcull_server_ext.snapshot import SignalSource, Unmade
 
 _SPEAKS = timedelta(seconds=2)
-_Made = dict[str, tuple[bool, SignalSource]]
+_SHOW_WORK = ("kernels", "terminals", "background")
 
 
 class Sources(NamedTuple):
@@ -48,78 +50,178 @@ class Sources(NamedTuple):
 
 
 def make_sources(options: HubcullSettings, server: Any, changed: Callable[[], None]) -> Sources:
-    """Make the sources of a running server; ``changed`` is called when something happened in one."""
-    settings, interval = server.web_app.settings, options.sample_interval
-    clocks, table = Clocks(clock.monotonic, clock.wall, clock.boottime), ProcessTable()
-    manager = settings["kernel_manager"]
-    kernels = _kernels(manager, settings.get("event_logger"), changed, options.kernel_start_limit)
-    terminals = TerminalsSource(settings, clocks, options.not_work, changed, table)
-    around = Around(lambda: kernel_processes(manager, kernels.free_since), terminals.shells)
-    gpus = GpuCounter(table, lambda: background.alone)
-    counters = (gpus, SocketBytes(table, os.getpid(), os.geteuid()))
-    background = BackgroundSource(
-        table, clocks, around, os.environ, options.not_work, interval, changed, counters
-    )
-    made: _Made = {
-        "kernels": (options.watch_kernels, kernels),
-        "terminals": (options.watch_terminals, terminals),
-        **_of_requests(options, server, (kernels, terminals), changed),
-        "background": (options.watch_background, background),
-        "keepalive": (options.watch_keepalive, KeepaliveSource(settings, clock.monotonic)),
-        "plugins": (options.watch_plugins, PluginsSource(server, interval, clock.monotonic)),
-        "adapters": (True, _adapters(options, interval)),
-        "interplay": (True, InterplaySource(server)),
-        "foreign": (options.watch_foreign, ForeignSource(settings, clock.utcnow, _covered(options))),
-    }
-    on = {name: source for name, (wanted, source) in made.items() if wanted}
-    at_work = [on[name] for name in ("kernels", "terminals", "background") if name in on]
-    work_clock = WorkClock(settings, at_work, clock.utcnow) if options.publish_work else None
-    return Sources(on, [name for name in made if name not in on], work_clock)
+    """Make the sources of a running server; ``changed`` is called when something happened in one.
+
+    One that can not be made has an `Unmade` in its place, and never takes the others along.
+    """
+    parts = _Parts(options, server, changed)
+    on: dict[str, SignalSource] = {}
+    off = []
+    for name, (kind, is_wanted, make) in _SOURCES.items():
+        wanted, source = True, None
+        try:
+            wanted = is_wanted(options)
+            source = make(parts)
+        except Exception as error:
+            options.log.debug("hubcull: %s can not be watched", name, exc_info=True)
+            source = Unmade(name, type(error).__name__, getattr(kind, "strength", None))
+        else:
+            parts.watching |= {name} if wanted else set()
+        if wanted:
+            on[name] = source
+        else:
+            off.append(name)
+    return Sources(on, off, _work_clock(parts, on) if options.publish_work else None)
 
 
-def _kernels(
-    manager: Any, events: Any, changed: Callable[[], None], start_limit: float
-) -> KernelsSource | GatewayKernels:
-    """Make the source of kernels, wherever they run."""
-    if are_remote(manager):
-        return GatewayKernels(manager, clock.monotonic, changed)
-    return KernelsSource(manager, events, clock.monotonic, changed, start_limit)
+class _Parts:
+    """What the sources share, each made when the first asks for it, and what they are told of each other."""
 
+    def __init__(self, options: HubcullSettings, server: Any, changed: Callable[[], None]) -> None:
+        self.options, self.server, self.changed = options, server, changed
+        self.watching: set[str] = set()
+        """The sources that are on and could be made."""
+        self.kernels: KernelsSource | GatewayKernels | None = None
+        self.terminals: TerminalsSource | None = None
+        self.background: BackgroundSource | None = None
 
-def _of_requests(
-    options: HubcullSettings,
-    server: Any,
-    told: tuple[KernelsSource | GatewayKernels, TerminalsSource],
-    changed: Callable[[], None],
-) -> _Made:
-    """Make the sources that share the hook; the first leaves to the others what is theirs."""
-    hook, (kernels, terminals) = RequestHook(server.web_app.settings), told
-    keystroke = terminals.keystroke if options.watch_terminals else None
+    @cached_property
+    def settings(self) -> Any:
+        return self.server.web_app.settings
 
-    def elsewhere(handler: type[object]) -> bool:
-        in_an_app = options.watch_apps and is_proxied(handler)
-        return in_an_app or (options.watch_collaboration and is_room(handler))
+    @cached_property
+    def hook(self) -> RequestHook:
+        return RequestHook(self.settings)
 
-    def kernels_speak() -> bool:
-        last = getattr(server.kernel_manager, "last_kernel_activity", None)
+    @cached_property
+    def clocks(self) -> Clocks:
+        return Clocks(clock.monotonic, clock.wall, clock.boottime)
+
+    @cached_property
+    def table(self) -> ProcessTable:
+        return ProcessTable()
+
+    def elsewhere(self, handler: type[object]) -> bool:
+        """Whether a handler's requests are for another source than that of requests."""
+        in_an_app = "apps" in self.watching and is_proxied(handler)
+        return in_an_app or ("collaboration" in self.watching and is_room(handler))
+
+    def kernels_speak(self) -> bool:
+        """Whether any kernel has said something just now."""
+        last = getattr(self.server.kernel_manager, "last_kernel_activity", None)
         return isinstance(last, datetime) and clock.utcnow() - last < _SPEAKS
 
-    requests = RequestsSource(hook, clock.monotonic, keystroke, changed, elsewhere, kernels)
-    in_apps = AppsSource(hook, clock.monotonic, options.app_heartbeats, changed)
-    documents = CollaborationSource(hook, clock.monotonic, kernels_speak, changed)
-    return {
-        "requests": (options.watch_requests, requests),
-        "apps": (options.watch_apps, in_apps),
-        "collaboration": (options.watch_collaboration, documents),
-    }
+    def processes_of_kernels(self) -> list[KernelProcess]:
+        """Return the kernels' processes; with nobody to watch cells, all they do is background."""
+        known = self.kernels if "kernels" in self.watching else None
+        free_since = _always_free if known is None else known.free_since
+        return kernel_processes(self.settings["kernel_manager"], free_since)
+
+    def shells(self) -> list[int]:
+        """Return the shells of the server's terminals: those are for the source of terminals."""
+        return [] if self.terminals is None else self.terminals.shells()
+
+    def alone(self) -> bool:
+        """Whether the server has its container to itself, as far as is known."""
+        return self.background is not None and self.background.alone
 
 
-def _adapters(options: HubcullSettings, interval: float) -> AdaptersSource:
+def _always_free(_kernel: str) -> float:
+    return float("-inf")
+
+
+def _kernels(parts: _Parts) -> SignalSource:
+    """Make the source of kernels, wherever they run."""
+    manager, limit = parts.settings["kernel_manager"], parts.options.kernel_start_limit
+    if are_remote(manager):
+        parts.kernels = GatewayKernels(manager, clock.monotonic, parts.changed)
+    else:
+        events = parts.settings.get("event_logger")
+        parts.kernels = KernelsSource(manager, events, clock.monotonic, parts.changed, limit)
+    return parts.kernels
+
+
+def _terminals(parts: _Parts) -> SignalSource:
+    parts.terminals = TerminalsSource(
+        parts.settings, parts.clocks, parts.options.not_work, parts.changed, parts.table
+    )
+    return parts.terminals
+
+
+def _requests(parts: _Parts) -> SignalSource:
+    typed = parts.terminals.keystroke if parts.terminals and "terminals" in parts.watching else None
+    kernels = parts.kernels if "kernels" in parts.watching else None
+    return RequestsSource(parts.hook, clock.monotonic, typed, parts.changed, parts.elsewhere, kernels)
+
+
+def _apps(parts: _Parts) -> SignalSource:
+    return AppsSource(parts.hook, clock.monotonic, parts.options.app_heartbeats, parts.changed)
+
+
+def _collaboration(parts: _Parts) -> SignalSource:
+    return CollaborationSource(parts.hook, clock.monotonic, parts.kernels_speak, parts.changed)
+
+
+def _background(parts: _Parts) -> SignalSource:
+    options, table = parts.options, parts.table
+    parts.background = BackgroundSource(
+        table,
+        parts.clocks,
+        Around(parts.processes_of_kernels, parts.shells),
+        os.environ,
+        options.not_work,
+        options.sample_interval,
+        parts.changed,
+        (GpuCounter(table, parts.alone), SocketBytes(table, os.getpid(), os.geteuid())),
+    )
+    return parts.background
+
+
+def _keepalive(parts: _Parts) -> SignalSource:
+    return KeepaliveSource(parts.settings, clock.monotonic)
+
+
+def _plugins(parts: _Parts) -> SignalSource:
+    return PluginsSource(parts.server, parts.options.sample_interval, clock.monotonic)
+
+
+def _adapters(parts: _Parts) -> SignalSource:
+    options = parts.options
     known = data_home(os.environ, Path.home()) if options.watch_app_files else None
-    return AdaptersSource(options.app_checks, known, interval, clock.monotonic, clock.wall)
+    return AdaptersSource(options.app_checks, known, options.sample_interval, clock.monotonic, clock.wall)
 
 
-def _covered(options: HubcullSettings) -> list[str]:
-    """Return the claims in whose place a source of their own says more."""
-    covering = {apps.CLAIM: options.watch_apps, keepalive.CLAIM: options.watch_keepalive}
-    return [claim for claim, on in covering.items() if on]
+def _interplay(parts: _Parts) -> SignalSource:
+    return InterplaySource(parts.server)
+
+
+def _foreign(parts: _Parts) -> SignalSource:
+    """Make the source of others' claims, but for those in whose place a source of their own says more."""
+    covering = {apps.CLAIM: "apps", keepalive.CLAIM: "keepalive"}
+    covered = [claim for claim, name in covering.items() if name in parts.watching]
+    return ForeignSource(parts.settings, clock.utcnow, covered)
+
+
+def _work_clock(parts: _Parts, on: Mapping[str, SignalSource]) -> WorkClock | None:
+    """Make what shows our clock of work to others; without it the reports go out all the same."""
+    try:
+        return WorkClock(parts.settings, [on[name] for name in _SHOW_WORK if name in on], clock.utcnow)
+    except Exception:
+        parts.options.log.exception("hubcull: work is not shown to others")
+        return None
+
+
+_SOURCES: dict[str, tuple[type, Callable[[HubcullSettings], bool], Callable[[_Parts], SignalSource]]] = {
+    "kernels": (KernelsSource, lambda o: o.watch_kernels, _kernels),
+    "terminals": (TerminalsSource, lambda o: o.watch_terminals, _terminals),
+    "requests": (RequestsSource, lambda o: o.watch_requests, _requests),
+    "apps": (AppsSource, lambda o: o.watch_apps, _apps),
+    "collaboration": (CollaborationSource, lambda o: o.watch_collaboration, _collaboration),
+    "background": (BackgroundSource, lambda o: o.watch_background, _background),
+    "keepalive": (KeepaliveSource, lambda o: o.watch_keepalive, _keepalive),
+    "plugins": (PluginsSource, lambda o: o.watch_plugins, _plugins),
+    "adapters": (AdaptersSource, lambda _: True, _adapters),
+    "interplay": (InterplaySource, lambda _: True, _interplay),
+    "foreign": (ForeignSource, lambda o: o.watch_foreign, _foreign),
+}
+"""Each source's class, whether it is on, and how it is made; who is told of others comes after them."""

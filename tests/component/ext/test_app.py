@@ -74,7 +74,7 @@ def hub_env(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTERHUB_USER", "ada")
     monkeypatch.setenv("JUPYTERHUB_SERVER_NAME", "gpu")
     monkeypatch.setenv("HUBCULL_URL", service.url)
-    monkeypatch.setenv("HUBCULL_FIRST_REPORT_WITHIN", "0.2")
+    monkeypatch.setenv("HUBCULL_FIRST_REPORT_WITHIN", "0.5")
     monkeypatch.setenv("MEM_LIMIT", "1073741824")
 
 
