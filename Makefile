@@ -10,7 +10,7 @@ HUB    ?= 6
 # How many tests run at once where they have processes to wait for; more than two for each core would not only wait.
 AT_ONCE ?= 4
 # A family of the matrix has up to twenty servers, and some of them compute.
-FAMILIES_AT_ONCE ?= 2
+FAMILIES_AT_ONCE ?= 3
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -40,7 +40,7 @@ MAKEFLAGS += --no-print-directory
 
 help:
 	@echo "make demo           watch hubcull at work on a real JupyterHub (EXIT=1: end by itself, exit code 0 if all was right)"
-	@echo "make test           all tests: unit, component, contract, e2e, parity; each is a target of its own, ARGS='-k name' picks"
+	@echo "make test           all tests: unit, component, contract, e2e, parity, the quick part of the matrix; each is a target of its own, ARGS='-k name' picks"
 	@echo "make matrix         the matrix of situations; writes build/matrix.json and docs/matrix.md (QUICK=1: without apps and browsers, writes nothing)"
 	@echo "make parity         the tests beside jupyterhub-idle-culler 2.0.0, in build/idle-culler (QUICK=1: as in make test)"
 	@echo "make docs           write docs/parity.md, which is made from the tests"
@@ -55,8 +55,9 @@ demo: $(READY) $(PROXY) $(HUB_READY)
 
 test: unit component contract e2e
 	@$(MAKE) parity QUICK=1
+	@$(MAKE) matrix QUICK=1
 	@$(MAKE) e2e HUB=4
-	@echo "== all stages passed: unit, component, contract, parity, e2e on JupyterHub $(HUB) and 4"
+	@echo "== all stages passed: unit, component, contract, parity, matrix, e2e on JupyterHub $(HUB) and 4"
 
 unit component contract: $(READY)
 	@echo "== $@ tests"

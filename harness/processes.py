@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -60,6 +61,18 @@ def parent(process: psutil.Process) -> int:
         return int(process.ppid())
     except psutil.Error:
         return 0
+
+
+def terminal(pid: int) -> str | None:
+    """Return the pseudo-terminal that the process reads from, None for another or one that is gone.
+
+    psutil's `Process.terminal` knows only those that were there when it was first asked.
+    """
+    try:
+        path = str(Path(f"/proc/{pid}/fd/0").readlink())
+    except OSError:
+        return None
+    return path if path.startswith("/dev/pts/") else None
 
 
 def below(pid: int) -> list[psutil.Process]:

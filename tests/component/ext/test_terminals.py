@@ -15,6 +15,7 @@ import psutil
 import pytest
 from jupyter_server.serverapp import ServerApp
 
+from harness.processes import terminal
 from hubcull_server_ext import clock, wire
 from hubcull_server_ext.signals.jobs import Judge
 from hubcull_server_ext.signals.processes import ProcessTable
@@ -158,7 +159,7 @@ async def test_a_prompt_at_rest_is_left_alone_until_something_runs(
         if await is_left_alone():
             break
     assert await is_left_alone()
-    os.utime(str(psutil.Process(desk.pty.pid).terminal()), (clock.wall() - 1000,) * 2)
+    os.utime(str(terminal(desk.pty.pid)), (clock.wall() - 1000,) * 2)
     assert await is_left_alone()
     (typed,) = await desk.signals(wire.Kind.TERMINAL_INPUT)
     assert (typed.age or 0) > 900

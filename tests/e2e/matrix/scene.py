@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from harness.calls import call
-from harness.processes import MARK, below, command_line, environment, marked
+from harness.processes import MARK, below, command_line, environment, marked, terminal
 from harness.realhub import RealHub
 from harness.situations import Browser
 
@@ -130,6 +130,13 @@ class Scene:
             close()
         self.browser.close()
 
+    def end_server(self) -> None:
+        """Kill the server, and what was started in it: its watch is over, and other rows need the machine."""
+        for process in marked(self.hub.place.mark):
+            if environment(process.pid).get("JUPYTERHUB_USER") == self.user:
+                with suppress(psutil.Error):  # it ended by itself
+                    process.kill()
+
     def status(self) -> dict[str, Any]:
         """Return the server's `/api/status`, asked without the proxy, so that nothing is refreshed."""
         address = environment(self.browser.server_pid)["JUPYTERHUB_SERVICE_URL"]
@@ -141,8 +148,8 @@ class Scene:
         return str(self.hub.options.bin / "python")
 
     def has_shell(self) -> bool:
-        """Whether a process of the server has a terminal."""
-        return any(process.terminal() for process in below(self.browser.server_pid))
+        """Whether a process of the server reads from a terminal."""
+        return any(terminal(process.pid) for process in below(self.browser.server_pid))
 
     def find_marked(self, command: str) -> int | None:
         """Return the pid of a process of this Hub, wherever it went, by its command line."""

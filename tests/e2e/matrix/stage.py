@@ -126,7 +126,9 @@ def _play(watch: Watch, row: Row, make: Maker, pace: Pace) -> Outcome:
     if seen.gone is not None and not stop:
         scene.faults.append("the server ended, and hubcull did not stop it")
     said = {**seen.verdict, **stop, "signals": signals}
-    return _outcome(row, seen, acted, said, scene.faults)
+    outcome = _outcome(row, seen, acted, said, scene.faults)
+    scene.end_server()
+    return outcome
 
 
 def _make(hub: RealHub, row: Row, make: Maker, tries: int = 2) -> Scene:
