@@ -11,8 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
@@ -32,7 +30,6 @@ CLAIM = "jupyter-server-proxy"
 """The name under which the proxy registers activity, in which all of it is blended."""
 _MOST_APPS = 50
 _REPORTED = 10
-_MOST_HANDLERS = 1000
 _PACKAGE, _HANDLER = "jupyter_server_proxy", "ProxyHandler"
 
 
@@ -71,7 +68,7 @@ class AppsSource:
         self._apps: dict[str, _App] = {}
         self._failure: Exception | None = None
         self._stopped = False
-        hook.add(self._see)
+        hook.add(self._see, is_proxied)
 
     def reconcile(self) -> None:
         """See to it that requests are seen."""
@@ -110,7 +107,7 @@ class AppsSource:
     def _see(self, handler: RequestHandler) -> None:
         """Look at a finished request; whatever happens here, the server goes on."""
         try:
-            if not self._stopped and is_proxied(type(handler)):
+            if not self._stopped:
                 self._take(handler)
         except Exception as error:
             self._failed(error)
@@ -180,12 +177,6 @@ class AppsSource:
 
 def is_proxied(handler: type[object]) -> bool:
     """Whether a handler's class belongs to an app behind jupyter-server-proxy."""
-    one: Any = handler  # every class can be hashed
-    return _is_proxied(one)
-
-
-@lru_cache(maxsize=_MOST_HANDLERS)
-def _is_proxied(handler: type[object]) -> bool:
     return any(
         cls.__name__ == _HANDLER and cls.__module__.partition(".")[0] == _PACKAGE for cls in handler.__mro__
     )

@@ -10,8 +10,6 @@ jupyter_server_documents.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
 
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
@@ -38,7 +36,6 @@ _ASKS, _ANSWERS = 0, 1
 _EMPTY = b"\x00\x00"
 """An update that changes nothing: no insertions, no deletions."""
 _MOST = 50
-_MOST_HANDLERS = 1000
 _REPORTED = 10
 
 
@@ -68,7 +65,7 @@ class CollaborationSource:
         self._edits: dict[tuple[str, str | None], float] = {}
         self._failure: Exception | None = None
         self._stopped = False
-        hook.add(self._see)
+        hook.add(self._see, is_room)
 
     def reconcile(self) -> None:
         """See to it that requests are seen."""
@@ -104,7 +101,7 @@ class CollaborationSource:
     def _see(self, handler: RequestHandler) -> None:
         """Watch each new room; whatever happens here, the server goes on."""
         try:
-            if not self._stopped and is_room(type(handler)) and is_new_socket(handler):
+            if not self._stopped and is_new_socket(handler):
                 self._watch(handler)
         except Exception as error:
             self._failed(error)
@@ -131,12 +128,6 @@ class CollaborationSource:
 
 def is_room(handler: type[object]) -> bool:
     """Whether a handler's class is that of a shared document's websocket."""
-    one: Any = handler  # every class can be hashed
-    return _is_room(one)
-
-
-@lru_cache(maxsize=_MOST_HANDLERS)
-def _is_room(handler: type[object]) -> bool:
     return any((cls.__module__.partition(".")[0], cls.__name__) in _ROOMS for cls in handler.__mro__)
 
 

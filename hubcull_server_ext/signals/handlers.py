@@ -23,6 +23,9 @@ class Meaning(Enum):
     NOTHING = auto()  # pages' files, health checks, scrapes
     UNKNOWN = auto()  # nobody told us: it protects
 
+    # An Enum's own is Python, and runs several times a request; members are equal only to themselves.
+    __hash__ = object.__hash__
+
 
 # (top-level package, class) -> methods that a visible tab sends by itself. Every other method of these
 # is a person's act. Measured with an idle, visible tab of JupyterLab 4.6 and Notebook 7.6; those of git,

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
 
 _MAX_WRAPS = 5
+_MOST_CLASSES = 1000
+"""Classes of handlers of which it is remembered who looks at their requests."""
 _SEEN = "_hubcull_seen"
 _SWITCHING_PROTOCOLS = 101
 SeeMessage = Callable[[WebSocketHandler, "str | bytes"], None]
+See = Callable[[RequestHandler], None]
+Concerns = Callable[[type[RequestHandler]], bool]
 
 
 class RequestHook:
@@ -30,13 +35,22 @@ class RequestHook:
 
     def __init__(self, settings: MutableMapping[str, Any]) -> None:
         self._settings = settings
-        self._watchers: list[Callable[[RequestHandler], None]] = []
-        self._installed: Callable[[RequestHandler], None] | None = None
+        self._watchers: list[tuple[See, Concerns]] = []
+        self._watchers_of = lru_cache(maxsize=_MOST_CLASSES)(self._find_watchers)
+        self._installed: See | None = None
         self._wraps = 0
 
-    def add(self, see: Callable[[RequestHandler], None]) -> None:
-        """Show requests to this function, too; it must not raise."""
-        self._watchers.append(see)
+    def add(self, see: See, concerns: Concerns = lambda _class: True) -> None:
+        """Show requests to this function, too.
+
+        Args:
+            see: called with each; it must not raise.
+            concerns: which classes of handlers it looks at. Each is asked about once and not at each
+                request: code that a busy server seldom runs takes ten times as long as in a loop.
+
+        """
+        self._watchers.append((see, concerns))
+        self._watchers_of.cache_clear()
 
     def reconcile(self) -> None:
         """Begin to see requests; called again, take the place back from whoever replaced us.
@@ -52,16 +66,28 @@ class RequestHook:
         self._installed = self._wrapper(current)
         self._settings["log_function"] = self._installed
 
-    def _wrapper(self, previous: Callable[[RequestHandler], None] | None) -> Callable[[RequestHandler], None]:
+    def _find_watchers(self, handler: type[RequestHandler]) -> tuple[See, ...]:
+        return tuple(see for see, concerns in self._watchers if _may_concern(concerns, handler))
+
+    def _wrapper(self, previous: See | None) -> See:
         def log_function(handler: RequestHandler) -> None:
             if not getattr(handler, _SEEN, False):
                 setattr(handler, _SEEN, True)
-                for see in self._watchers:
+                one: Any = type(handler)  # every class can be hashed
+                for see in self._watchers_of(one):
                     see(handler)
             if previous is not None:
                 previous(handler)
 
         return log_function
+
+
+def _may_concern(concerns: Concerns, handler: type[RequestHandler]) -> bool:
+    """Whether a class is somebody's concern; also where that can not be told."""
+    try:
+        return concerns(handler)
+    except Exception:
+        return True
 
 
 def watch_messages(

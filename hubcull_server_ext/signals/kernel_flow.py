@@ -12,16 +12,17 @@ from typing import Any
 import zmq
 from zmq.eventloop.zmqstream import ZMQStream
 
+_AT_ONCE = int(zmq.NOBLOCK)
 _WINDOW = 0.1
 """Seconds over which messages are counted."""
 _MANY = 20
 """Messages in a window from which on it is a flood."""
 _FEW = 5
 """Messages between two looks below which the flood is over."""
-_BETWEEN = 0.05
-"""Seconds between two looks in a flood."""
-_MOST = 1000
-"""Messages taken in a row, so that nobody else waits for long."""
+_BETWEEN = 0.1
+"""Seconds between two looks in a flood: the more messages are taken in a row, the less each costs."""
+_MOST, _SOON = 1000, 0.05
+"""Messages taken in a row, so that nobody else waits for long, and seconds until the next row."""
 
 
 class Flow:
@@ -59,41 +60,43 @@ class Flow:
             self._stream.stop_on_recv()
             self._look_later()
 
-    def _look_later(self) -> None:
-        self._stream.io_loop.call_later(_BETWEEN, self._look)
+    def _look_later(self, delay: float = _BETWEEN) -> None:
+        self._stream.io_loop.call_later(delay, self._look)
 
     def _look(self) -> None:
         if self._stream.closed():
             return
-        if self._drain() >= _FEW:
-            self._look_later()
+        came = self._drain()
+        if came >= _FEW:
+            self._look_later(_BETWEEN if came < _MOST else _SOON)
         elif not self._stream.closed():
             self._flooded = False
             self._stream.on_recv(self._on_message)
 
     def _drain(self) -> int:
         """Take what waits; return how many messages it were."""
+        if self._stream.closed():
+            return 0
+        receive = self._stream.socket.recv
         for count in range(_MOST):
-            if self._stream.closed():
-                return count
             try:
-                frames = _receive(self._stream.socket)
-            except zmq.ZMQError:  # nothing waits any more, or it is being closed
+                frames = _message(receive)
+            except zmq.ZMQError:  # nothing waits any more, or what was taken last has closed it
                 return count
             self._take(frames)
         return _MOST
 
 
-def _receive(socket: Any) -> list[bytes]:
+def _message(receive: Callable[[int, bool], Any]) -> list[bytes]:
     """Return the frames of a message that waits; in half of the time that `recv_multipart` takes.
 
     Raises:
         zmq.ZMQError: when none waits.
 
     """
-    frame = socket.recv(zmq.NOBLOCK, copy=False)
+    frame = receive(_AT_ONCE, False)
     frames = [frame.bytes]
     while frame.more:
-        frame = socket.recv(zmq.NOBLOCK, copy=False)
+        frame = receive(_AT_ONCE, False)
         frames.append(frame.bytes)
     return frames

@@ -7,7 +7,7 @@ content. How requests are seen is the `hook`'s business.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
@@ -40,8 +40,7 @@ _REPORTED = {Meaning.HUMAN: 10, Meaning.READING: 5, Meaning.TAB: 1, Meaning.UNKN
 _REPORTED_TERMINALS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class _Event:
+class _Event(NamedTuple):
     """The newest event of one meaning and label."""
 
     at: float
@@ -77,12 +76,11 @@ class RequestsSource:
         self._clock = clock
         self._keystroke = keystroke
         self._changed = changed
-        self._elsewhere = elsewhere
         self._events: dict[tuple[Meaning, str], _Event] = {}
         self._typed: dict[str, float] = {}
         self._stopped = False
         self._failure: Exception | None = None
-        hook.add(self._see)
+        hook.add(self._see, lambda handler: not elsewhere(handler))
         self._rhythms, self._saves = Rhythms(), Saves()
         self._websockets = Websockets(hook, clock, kernels or NoTraffic(), self._failed)
 
@@ -117,7 +115,7 @@ class RequestsSource:
     def _see(self, handler: RequestHandler) -> None:
         """Look at a finished request; whatever happens here, the server goes on."""
         try:
-            if not self._stopped and not self._elsewhere(type(handler)):
+            if not self._stopped:
                 self._classify(handler)
         except Exception as error:
             self._failure = error

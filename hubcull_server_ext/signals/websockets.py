@@ -67,7 +67,7 @@ class Websockets:
         self._clock, self._kernels, self._failed = clock, kernels, failed
         self._open: weakref.WeakKeyDictionary[WebSocketHandler, int] = weakref.WeakKeyDictionary()
         self._said_at: float | None = None
-        hook.add(self._see)
+        hook.add(self._see, lambda handler: issubclass(handler, WebSocketHandler))
 
     def signals(self, now: float) -> list[wire.Signal]:
         """Return how many browsers are connected and for how long they have been silent, if any ever was."""
