@@ -1,0 +1,189 @@
+"""The turns under load of `extension_load`: one server at a time, messages of a widget and requests.
+
+It knows how a server is put under load and what is noted of it, and nothing of what is made of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+
+from benchmarks.extension_cost import PATH, TOKEN, Server
+
+ROUNDS, SECONDS, BEFORE, AFTER = 100, 0.5, 0.1, 0.05
+"""Rounds of load, the seconds of each server's turn, and those before and after it; the first only warms up.
+
+What disturbs a machine lasts for seconds: short turns that follow each other are met by it alike.
+"""
+REQUESTS, MESSAGES = 200, 1000
+"""A second, in each server."""
+_PACE = 20_000
+"""What the times of requests are made from; in a round they are the same for all three."""
+_WIDGET = """
+import asyncio, time
+from ipykernel.comm import Comm
+async def chat(comm):
+    begun = time.monotonic()
+    for tick in range(int(100 * {seconds})):
+        for sent in range({rate} // 100):
+            comm.send({{'method': 'update', 'state': {{'value': sent}}}})
+        await asyncio.sleep(max(0.0, begun + (tick + 1) / 100 - time.monotonic()))
+chatter = asyncio.get_running_loop().create_task(chat(Comm(target_name='jupyter.widget')))
+"""
+"""Bursts at times of their own, not each a pause after the last: so they meet requests alike in all three."""
+
+
+@dataclass
+class Loaded:
+    """One server under load: of each round the waits (s) in order, answers and messages a second, CPU (%)."""
+
+    server: Server
+    socket: aiohttp.ClientWebSocketResponse = field(init=False)
+    waits: list[list[float]] = field(default_factory=list)
+    throughput: list[float] = field(default_factory=list)
+    messages: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    came: int = 0
+    """Messages of the widget that have come to the page."""
+    begins: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when one comes."""
+
+    async def read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Count what comes to the page, until cancelled."""
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.TEXT and '"comm_msg"' in message.data:
+                self.came += 1
+                self.begins.set()
+
+
+def open_socket(session: aiohttp.ClientSession, server: Server, kernel: str) -> Any:
+    """Return a page's websocket to a kernel, to be entered."""
+    url = f"{server.child.url}/api/kernels/{kernel}/channels"
+    return session.ws_connect(url, headers={"Authorization": f"token {TOKEN}"}, max_msg_size=0, compress=0)
+
+
+async def execute(socket: aiohttp.ClientWebSocketResponse, code: str) -> None:
+    """Send a cell, and wait for nothing."""
+    header = {"msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "session": uuid.uuid4().hex}
+    content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False}
+    message = {"header": {**header, "username": "", "version": "5.3"}, "parent_header": {}, "metadata": {}}
+    await socket.send_json({**message, "content": content, "channel": "shell", "buffers": []})
+
+
+async def execute_to_end(server: Server, kernel: str, code: str) -> None:
+    """Run a cell to its end.
+
+    Raises:
+        RuntimeError: when it fails.
+
+    """
+    async with aiohttp.ClientSession() as session, open_socket(session, server, kernel) as socket:
+        await execute(socket, code)
+        async for message in socket:
+            found = json.loads(message.data) if message.type is aiohttp.WSMsgType.TEXT else {}
+            if found.get("msg_type") == "execute_reply":
+                if found["content"]["status"] != "ok":
+                    raise RuntimeError(f"a cell failed: {found['content']}")
+                return
+
+
+async def take_turns(loaded: Sequence[Loaded]) -> None:
+    """Let each server have its turn under load, round by round, in another order each time."""
+    paces = random.Random(_PACE)  # noqa: S311 - no secret
+    async with aiohttp.ClientSession() as session, AsyncExitStack() as stack:
+        for one in loaded:
+            socket = await stack.enter_async_context(open_socket(session, one.server, one.server.kernels[1]))
+            stack.push_async_callback(_end, asyncio.create_task(one.read(socket)))
+            one.socket = socket
+        stack.enter_context(_apart([one.server.child.pid for one in loaded]))
+        for number in range(ROUNDS):
+            # Requests at equal distances would meet a widget's bursts always, or never, for a whole turn.
+            pace = [(place + paces.random()) / REQUESTS for place in range(int(REQUESTS * SECONDS))]
+            for one in _order(loaded, number):
+                await _turn(session, one, pace)
+
+
+def _order(loaded: Sequence[Loaded], number: int) -> list[Loaded]:
+    """Return all in another order each round; what drifts meets each as often before the others as after."""
+    start = number // 2 % len(loaded)
+    order = [*loaded[start:], *loaded[:start]]
+    return order if number % 2 else order[::-1]
+
+
+@contextmanager
+def _apart(servers: Iterable[int]) -> Iterator[None]:
+    """Give the servers the first processor, and all others to kernels and to us, who ask and read.
+
+    Who comes first would decide the wait, where all of them share all processors.
+    """
+    before = os.sched_getaffinity(0)
+    first, *others = sorted(before)
+    if others:
+        _pin(os.getpid(), others)
+        for server in servers:
+            _pin(server, [first])
+            for child in psutil.Process(server).children(recursive=True):
+                _pin(child.pid, others)
+    try:
+        yield
+    finally:
+        _pin(os.getpid(), before)
+
+
+def _pin(pid: int, processors: Iterable[int]) -> None:
+    """Let all threads of a process run on these processors alone, and whatever they start."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread.name), processors)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _turn(session: aiohttp.ClientSession, one: Loaded, pace: Sequence[float]) -> None:
+    """Let a widget chat and ask the server meanwhile, from its first message on."""
+    one.begins.clear()
+    await execute(one.socket, _WIDGET.format(rate=MESSAGES, seconds=BEFORE + SECONDS))
+    await asyncio.wait_for(one.begins.wait(), 10.0)
+    await asyncio.sleep(BEFORE)
+    came, before, begun = one.came, one.server.child.cpu(), time.monotonic()
+    await _ask(session, one, pace)
+    seconds = time.monotonic() - begun
+    one.cpu.append(100 * (one.server.child.cpu() - before) / seconds)
+    one.messages.append((one.came - came) / seconds)
+    await asyncio.sleep(AFTER)
+
+
+async def _ask(session: aiohttp.ClientSession, one: Loaded, pace: Sequence[float]) -> None:
+    """Ask at these times (s), whether or not earlier answers are there, and note how long each took."""
+    begun = time.perf_counter()
+
+    async def ask() -> float:
+        sent = time.perf_counter()
+        headers = {"Authorization": f"token {TOKEN}"}
+        async with session.get(one.server.child.url + PATH, headers=headers) as answer:
+            await answer.read()
+            if answer.status != 200:
+                raise RuntimeError(f"{one.server.child.url}{PATH} answers {answer.status}")
+        return time.perf_counter() - sent
+
+    asking = []
+    for at in pace:
+        await asyncio.sleep(max(0.0, begun + at - time.perf_counter()))
+        asking.append(asyncio.create_task(ask()))
+    one.waits.append(list(await asyncio.gather(*asking)))
+    one.throughput.append(len(pace) / (time.perf_counter() - begun))
