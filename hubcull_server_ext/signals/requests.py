@@ -58,6 +58,7 @@ class RequestsSource:
         changed: called when a person, or something unknown, acted.
         elsewhere: whether another source watches a handler's class, so that this one leaves it alone.
         kernels: is told what goes over kernels' websockets.
+        browsers: whether to say how many browsers hold a websocket.
 
     """
 
@@ -71,6 +72,7 @@ class RequestsSource:
         changed: Callable[[], None] = lambda: None,
         elsewhere: Callable[[type[object]], bool] = lambda _handler: False,
         kernels: KernelTraffic | None = None,
+        browsers: bool = True,
     ) -> None:
         self._hook = hook
         self._clock = clock
@@ -82,7 +84,7 @@ class RequestsSource:
         self._failure: Exception | None = None
         hook.add(self._see, lambda handler: not elsewhere(handler))
         self._rhythms, self._saves = Rhythms(), Saves()
-        self._websockets = Websockets(hook, clock, kernels or NoTraffic(), self._failed)
+        self._websockets = Websockets(hook, clock, kernels or NoTraffic(), self._failed, browsers)
 
     def reconcile(self) -> None:
         """See to it that requests are seen."""
