@@ -166,9 +166,9 @@ class Browser:
 
     # kernels
 
-    def start_kernel(self) -> str:
+    def start_kernel(self, name: str = "python3") -> str:
         """Start a kernel over REST, with no websocket, and return its id."""
-        return str(self._json("POST", "api/kernels", {"name": "python3"})["id"])
+        return str(self._json("POST", "api/kernels", {"name": name})["id"])
 
     def open_kernel(self, kernel_id: str | None = None, within: float = 60) -> Kernel:
         """Open a tab's websocket to a kernel, a new one if none is named, and wait until it answers."""

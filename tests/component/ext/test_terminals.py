@@ -275,6 +275,20 @@ async def test_script_that_sleeps_between_its_steps_is_work(desk: Desk) -> None:
     assert await desk.job() is not None
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="this machine has no make")
+async def test_make_is_work_whatever_its_recipe_waits_for(desk: Desk, tmp_path: Path) -> None:
+    """It is no prompt, and what comes after a sleep is not known."""
+    (tmp_path / "Makefile").write_text("all:\n\t@sleep 60\n")
+    desk.type(f"make -C {tmp_path}")
+    await until(lambda: "make" in desk.children())
+    await until(
+        lambda: "sleep" in [child.name() for child in psutil.Process(desk.pty.pid).children(recursive=True)]
+    )
+    await desk.works("make")
+    await asyncio.sleep(0.3)
+    assert await desk.job() is not None
+
+
 async def test_nested_prompt_that_waits_for_a_sleep_is_no_work(desk: Desk) -> None:
     """A prompt within a prompt is as idle as what it waits for."""
     desk.type("bash --norc")

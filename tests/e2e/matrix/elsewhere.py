@@ -1,8 +1,10 @@
-"""How the rows are made of kernels on a gateway, and of people who come over ssh."""
+"""How the rows are made of kernels on other machines, and of people who come over ssh."""
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -10,14 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
+
 from harness.calls import call
 from harness.ports import free_ports
-from harness.processes import MARK, alive, find_below
+from harness.processes import MARK, alive, command_line, find_below, marked
 from harness.sockets import Socket
 from harness.waiting import wait_until
+from tests.e2e.matrix.databases import MAKERS as DATABASES
 from tests.e2e.matrix.kernels import COMPUTE, computes
 from tests.e2e.matrix.scene import A_PERSON, Scene
-from tests.e2e.matrix.servers import APPS, PROGRAMS
+from tests.e2e.matrix.servers import APPS, PROGRAMS, using
 from tests.e2e.matrix.stage import Maker
 
 
@@ -75,6 +80,58 @@ def remote_rest(scene: Scene) -> None:
     _kernel_is(scene, gateway, "idle")
 
 
+def _far_kernel(scene: Scene) -> str:
+    """Start a kernel of gateway_provisioners, on a machine that its provisioner reaches by ssh.
+
+    To it, an address of this machine that it does not list is another machine's.
+    """
+    address, keys = "127.0.0.2", scene.folder / ".ssh"
+    command, port = _sshd_at(scene, address, keys, SetEnv=f"{MARK}={scene.hub.place.mark}")
+    scene.start(command)
+    public = (keys / "id_ed25519.pub").read_text().split()[:2]
+    (keys / "known_hosts").write_text(f"[{address}]:{port} {' '.join(public)}\n")
+    specs = scene.folder / "share" / "jupyter"
+    made = [
+        str(APPS / "jupyter-ssh-spec"),
+        "install",
+        f"--remote-hosts={address}",
+        f"--prefix={scene.folder}",
+    ]
+    subprocess.run(made, check=True, capture_output=True, timeout=60)
+    file = specs / "kernels" / "ssh_python" / "kernel.json"
+    spec = json.loads(file.read_text())
+    spec["argv"][0] = str(APPS / "python")  # as there, where another is found first
+    file.write_text(json.dumps(spec))
+    person = pwd.getpwuid(os.getuid()).pw_name
+    settings = {"JUPYTER_PATH": str(specs), "GP_SSH_PORT": str(port), "GP_REMOTE_USER": person}
+    settings |= {"GP_RESPONSE_IP": "127.0.0.1", "GP_KERNEL_LOG_DIR": str(scene.folder)}
+    scene.restart(lab=True, env=settings, **using())
+    kernel = scene.browser.start_kernel("ssh_python")
+    found = [each for each in marked(scene.hub.place.mark) if kernel in command_line(each)]
+    for process in found:
+        scene.end_with(process.pid)
+    scene.premise("its processes live, none below the server", lambda: _live_apart(scene, found))
+    return kernel
+
+
+def _live_apart(scene: Scene, processes: list[psutil.Process]) -> bool:
+    left = [process for process in processes if alive(process.pid)]
+    parents = {parent.pid for process in left for parent in process.parents()}
+    return bool(parents) and scene.browser.server_pid not in parents
+
+
+def far_cell(scene: Scene) -> None:
+    """Row 68."""
+    with scene.browser.open_kernel(_far_kernel(scene)) as kernel:
+        kernel.begin("import time; time.sleep(900)")
+
+
+def far_rest(scene: Scene) -> None:
+    """Row 68a."""
+    with scene.browser.open_kernel(_far_kernel(scene)) as kernel:
+        assert kernel.run("1 + 1")["status"] == "ok"
+
+
 class _Sshd(NamedTuple):
     """An sshd below the server, and the folder with its keys, one of which is host's and user's alike."""
 
@@ -83,8 +140,8 @@ class _Sshd(NamedTuple):
     folder: Path
 
 
-def _sshd(scene: Scene, settings: Mapping[str, str] | None = None) -> _Sshd:
-    """Have jupyter-server-proxy start an sshd, as jupyter-sshd-proxy has it do.
+def _sshd_at(scene: Scene, address: str, folder: Path, **more: str) -> tuple[list[str], int]:
+    """Return the command of an sshd whose key is in a folder, for host and user alike, and its port.
 
     Raises:
         FileNotFoundError: where there is no sshd.
@@ -95,16 +152,28 @@ def _sshd(scene: Scene, settings: Mapping[str, str] | None = None) -> _Sshd:
         raise FileNotFoundError("this row needs an sshd: on Debian, apt install openssh-server")
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it parts its privileges
-    folder = scene.folder / "ssh"
     folder.mkdir(mode=0o700, exist_ok=True)
-    key, (port,) = folder / "key", free_ports(1)
+    key, (port,) = folder / "id_ed25519", free_ports(1)
     made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
     if not key.exists():
         subprocess.run(made, check=True)
-    options = {"ListenAddress": "127.0.0.1", "Port": port, "HostKey": key, "AuthorizedKeysFile": f"{key}.pub"}
+    options = {
+        **more,
+        "ListenAddress": address,
+        "Port": port,
+        "HostKey": key,
+        "AuthorizedKeysFile": f"{key}.pub",
+    }
     options |= {"StrictModes": "no", "PidFile": "none", "PermitRootLogin": "yes", "AcceptEnv": MARK}
     words = [f"-o{name}={value}" for name, value in options.items()]
-    entry = {"command": [program, "-D", "-e", "-f", "/dev/null", *words], "port": port}
+    return [program, "-D", "-e", "-f", "/dev/null", *words], port
+
+
+def _sshd(scene: Scene, settings: Mapping[str, str] | None = None) -> _Sshd:
+    """Have jupyter-server-proxy start an sshd, as jupyter-sshd-proxy has it do."""
+    folder = scene.folder / "ssh"
+    command, port = _sshd_at(scene, "127.0.0.1", folder)
+    entry: dict[str, Any] = {"command": command, "port": port}
     entry |= {"raw_socket_proxy": True, "timeout": 30}
     scene.restart(args=[f"--ServerProxy.servers={{'sshd': {entry!r}}}"], env=dict(settings or {}))
     Socket(f"{scene.browser.url}sshd/", scene.browser.token).close()  # its first visitor has it started
@@ -118,7 +187,7 @@ def _ssh(scene: Scene, sshd: _Sshd, *command: str, options: Mapping[str, Any] | 
     given = {"StrictHostKeyChecking": "no", "UserKnownHostsFile": sshd.folder / "known", "LogLevel": "ERROR"}
     given |= {"SetEnv": f"{MARK}={scene.hub.place.mark}", **(options or {})}
     words = [f"-o{name}={value}" for name, value in given.items()]
-    client = ["ssh", "-F", "/dev/null", "-i", str(sshd.folder / "key"), "-p", str(sshd.port), *words]
+    client = ["ssh", "-F", "/dev/null", "-i", str(sshd.folder / "id_ed25519"), "-p", str(sshd.port), *words]
     return scene.start([*client, *command], stdin=subprocess.PIPE)
 
 
@@ -166,4 +235,7 @@ MAKERS: dict[str, Maker] = {
     "50": typing,
     "50a": job,
     "50b": idle_prompt,
+    "68": far_cell,
+    "68a": far_rest,
+    **DATABASES,
 }

@@ -133,6 +133,17 @@ _ELSEWHERE = (
         made="`ssh host python train.py`, silent", programs=SSH),
     Row("50b", "elsewhere", "An idle prompt over ssh, its connection kept alive", IDLE, KEPT, need=APP,
         made="the same through jupyter-server-proxy, with `ServerAliveInterval`", programs=SSH),
+    Row("65", "elsewhere", "psql waits for its query", ACTIVE, STOPPED, "terminal", need=APP,
+        made="`SELECT pg_sleep(900)` of a real PostgreSQL, its tab closed"),
+    Row("65a", "elsewhere", "psql's prompt is open, nobody types", IDLE, STOPPED, need=APP,
+        made="a query with its result, its tab closed"),
+    Row("65b", "elsewhere", "psql shows a long result, nobody turns the page", IDLE, STOPPED, need=APP,
+        made="a query of 100,000 rows in psql's pager, its tab closed"),
+    Row("68", "elsewhere", "A kernel on another machine waits in its cell", ACTIVE, STOPPED, "kernel",
+        need=APP, made="a cell that sleeps, its kernel started by gateway_provisioners over ssh, tab closed",
+        programs=SSH),
+    Row("68a", "elsewhere", "A kernel on another machine does nothing", IDLE, STOPPED, need=APP,
+        made="the same with a cell run to its end", programs=SSH),
 )  # fmt: skip
 
 _VNC = {

@@ -77,6 +77,10 @@ _TERMINALS = (
         made="both, again and again"),
     Row("36", "terminals", "nbconvert runs a notebook in a terminal", ACTIVE, STOPPED, "terminal",
         made="`jupyter nbconvert --execute`, a cell that takes long, its tab closed"),
+    Row("66", "terminals", "A slow copy in a terminal", ACTIVE, STOPPED, "terminal",
+        made="`rsync --bwlimit`, its tab closed", programs={"rsync": "rsync"}),
+    Row("67", "terminals", "A build whose recipe waits, silent and without a processor", ACTIVE, STOPPED,
+        "terminal", made="`make` with a recipe that waits for a job on another machine, its tab closed"),
 )  # fmt: skip
 
 _REQUESTS = (

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 from itertools import cycle
 
-from harness.processes import alive, find_below
+import psutil
+
+from harness.processes import alive, below, find_below
 from harness.waiting import wait_until
 from tests.e2e.matrix.kernels import COMPUTE, computes
 from tests.e2e.matrix.scene import Scene
@@ -137,6 +140,28 @@ def notebook_converted(scene: Scene) -> None:
     scene.premise("its kernel runs", lambda: alive(kernel))
 
 
+def slow_copy(scene: Scene) -> None:
+    """Row 66: three processes that wait for each other."""
+    scene.file("big", "x" * 20_000_000)
+    pid = _leave(scene, "rsync --bwlimit=20 big there/", "rsync --bwlimit")
+    scene.premise("the copy is not complete", lambda: not (scene.folder / "there" / "big").exists())
+    scene.premise("it has begun", lambda: any((scene.folder / "there").iterdir()))
+    scene.premise("its parts run", lambda: len(below(pid)) > 0)
+
+
+def silent_build(scene: Scene) -> None:
+    """Row 67: the recipe waits for a job on another machine, which says nothing until it ends."""
+    job = socket.create_server(("127.0.0.1", 0))
+    scene.at_end(job.close)
+    wait = f"import socket; socket.create_connection(('127.0.0.1', {job.getsockname()[1]})).recv(1)"
+    scene.file("Makefile", f'result:\n\t@{scene.python} -c "{wait}"\n')
+    pid = _leave(scene, "make result", "make result")
+    recipe = find_below(pid, "recv")
+    scene.premise("its recipe waits", lambda: alive(recipe))
+    used = psutil.Process(recipe).cpu_times
+    scene.premise("without a processor", lambda: used().user < 5)
+
+
 MAKERS: dict[str, Maker] = {
     "28": idle_prompt,
     "29": top_in_open_tab,
@@ -150,4 +175,6 @@ MAKERS: dict[str, Maker] = {
     "34a": in_tmux,
     "35": resized_and_reconnected,
     "36": notebook_converted,
+    "66": slow_copy,
+    "67": silent_build,
 }
