@@ -108,6 +108,17 @@ def test_descent_and_environment_make_a_process_ours(world: World) -> None:
     assert world.ours() == {110, 120, 200, 210}
 
 
+@pytest.mark.parametrize("length", [0, 1, 16383, 16384, 16385, 100_000, 1 << 20, (1 << 20) + 1])
+def test_an_environment_is_read_to_its_end(world: World, length: int) -> None:
+    """However many parts it is read in; of one that is longer than anybody's, the beginning."""
+    content = bytes(number % 251 for number in range(length))
+    (world.root / "110" / "environ").write_bytes(content)
+    world.table.refresh()
+    kernel = world.table.get(110)
+    assert kernel is not None
+    assert world.table.environment(kernel) == content[: 1 << 20]
+
+
 def test_another_users_process_is_never_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment can say anything; the user's number can not."""
     world.add(200, 1, OURS)
