@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -29,6 +28,8 @@ What disturbs a machine lasts for seconds: short turns that follow each other ar
 """
 REQUESTS, MESSAGES = 200, 1000
 """A second, in each server."""
+_SERVES, _ASKS = 1, 2
+"""How urgent it is that a server or kernel runs, and who asks it; above all that is not in real time."""
 _PACE = 20_000
 """What the times of requests are made from; in a round they are the same for all three."""
 _WIDGET = """
@@ -126,27 +127,30 @@ def _order(loaded: Sequence[Loaded], number: int) -> list[Loaded]:
 def _apart(servers: Iterable[int]) -> Iterator[None]:
     """Give the servers the first processor, and all others to kernels and to us, who ask and read.
 
-    Who comes first would decide the wait, where all of them share all processors.
+    Who comes first would decide the wait, where all of them share all processors. Where we may (as root, or
+    with CAP_SYS_NICE) they also go before whatever else runs on the machine, and we before kernels.
     """
-    before = os.sched_getaffinity(0)
-    first, *others = sorted(before)
-    if others:
-        _pin(os.getpid(), others)
-        for server in servers:
-            _pin(server, [first])
-            for child in psutil.Process(server).children(recursive=True):
-                _pin(child.pid, others)
+    processors, policy, level = os.sched_getaffinity(0), os.sched_getscheduler(0), os.sched_getparam(0)
+    first, *others = sorted(processors)
+    _place(os.getpid(), others or [first], _ASKS)
+    for server in servers:
+        _place(server, [first], _SERVES)
+        for child in psutil.Process(server).children(recursive=True):
+            _place(child.pid, others or [first], _SERVES)
     try:
         yield
     finally:
-        _pin(os.getpid(), before)
+        os.sched_setaffinity(0, processors)
+        with suppress(PermissionError):
+            os.sched_setscheduler(0, policy, level)
 
 
-def _pin(pid: int, processors: Iterable[int]) -> None:
-    """Let all threads of a process run on these processors alone, and whatever they start."""
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(int(thread.name), processors)
+def _place(pid: int, processors: Iterable[int], level: int) -> None:
+    """Let all threads of a process, and whatever they start, run on these processors alone, and at once."""
+    for name in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names are what is wanted
+        with suppress(ProcessLookupError, PermissionError):
+            os.sched_setaffinity(int(name), processors)
+            os.sched_setscheduler(int(name), os.SCHED_RR, os.sched_param(level))
 
 
 async def _end(task: asyncio.Task[None]) -> None:
