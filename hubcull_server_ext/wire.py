@@ -61,7 +61,7 @@ class Kind:
     KERNEL_BUSY = "kernel_busy"  # work: a cell runs, silent or not
     KERNEL_REQUEST = "kernel_request"  # presence: execute, complete, inspect, an answer to a cell's question
     KERNEL_COMM = "kernel_comm"  # presence: what a widget in a page sends
-    KERNEL_INPUT = "kernel_input"  # none: a cell asked for input, and nobody has answered
+    KERNEL_INPUT = "kernel_input"  # none: a cell waits for somebody's answer, or in a debugger
     KERNEL_CONNECTIONS = "kernel_connections"  # none: how many websockets a kernel has
     BROWSERS = "browsers"  # none: how many hold a websocket, and since when only pings went over any
     TERMINAL_INPUT = "terminal_input"  # presence: a keystroke

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hubcull_server_ext.signals.kernel_messages import IOPUB, KernelMessage
-from hubcull_server_ext.signals.kernel_state import CELL, KernelState
+from hubcull_server_ext.signals.kernel_requests import CELL
+from hubcull_server_ext.signals.kernel_state import KernelState
 
 _MARGIN = 1.0
 """Seconds by which a question to the gateway must be younger than what it is to say something about."""

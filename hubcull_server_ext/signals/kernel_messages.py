@@ -1,4 +1,4 @@
-"""The messages of kernels, in ZMQ's frames and on websockets: their headers, never their content; pure.
+"""The messages of kernels, in ZMQ's frames and on websockets: their headers, next to nothing else; pure.
 
 It knows how the Jupyter protocol is written, and nothing of what a message means.
 """
@@ -10,11 +10,13 @@ import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 DELIMITER = b"<IDS|MSG>"
 STDIN, IOPUB = "stdin", "iopub"
+_STATUS, _DEBUG = "status", "debug_event"
+_TOLD_BY_CONTENT = frozenset({_STATUS, _DEBUG})
 _MOST_PARTS = 20
 _BEGIN = struct.Struct("<QQQ")
 """Of a binary message: how many offsets there are, and the first two."""
@@ -24,9 +26,17 @@ class UnreadableMessageError(ValueError):
     """A published message whose frames or headers do not follow the Jupyter protocol as JSON."""
 
 
+class DebugEvent(NamedTuple):
+    """What a debugger tells: its word for it, whether of all threads, and the number it gives it."""
+
+    name: str
+    all_threads: bool = False
+    number: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class KernelMessage:
-    """The little we read of a published message; never its content, but for the kernel's state."""
+    """The little we read of a published message; of its content the kernel's state, and a debugger's word."""
 
     msg_type: str
     parent_type: str
@@ -35,14 +45,16 @@ class KernelMessage:
     state: str
     date: str = ""
     """When the kernel made it, by the kernel's own clock, as it is written there."""
+    debug: DebugEvent | None = None
 
 
 def tells_little(header: bytes) -> bool:
-    """Whether a message is neither a status nor a cell's echo; told by its header without reading it.
+    """Whether a message is neither a status, a cell's echo nor a debugger's; told without reading its header.
 
     JSON could spell these words in other ways, but not without a backslash.
     """
-    return not (b"status" in header or b"execute_input" in header or b"\\" in header)
+    telling = b"status" in header or b"execute_input" in header or b"debug_event" in header
+    return not (telling or b"\\" in header)
 
 
 def headers(frames: list[bytes]) -> tuple[bytes, bytes]:
@@ -83,7 +95,7 @@ def parse(frames: Sequence[bytes]) -> KernelMessage:
         start = list(frames).index(DELIMITER) + 2
         header: dict[str, Any] = json.loads(frames[start])
         parent: dict[str, Any] = json.loads(frames[start + 1]) or {}
-        content = json.loads(frames[start + 3]) if header["msg_type"] == "status" else {}
+        content = json.loads(frames[start + 3]) if header["msg_type"] in _TOLD_BY_CONTENT else {}
         return _message(header, parent, content)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableMessageError(type(error).__name__) from error
@@ -144,15 +156,25 @@ def _message(header: dict[str, Any], parent: dict[str, Any], content: dict[str, 
         parent_type=str(parent.get("msg_type") or ""),
         parent_id=str(parent.get("msg_id") or ""),
         subshell=str(parent.get("subshell_id") or ""),
-        state=str(content.get("execution_state", "")) if msg_type == "status" else "",
+        state=str(content.get("execution_state", "")) if msg_type == _STATUS else "",
         date=str(header.get("date") or ""),
+        debug=_debug_event(content) if msg_type == _DEBUG else None,
     )
 
 
-def is_later(date: str, than: str) -> bool:
-    """Whether one of the kernel's dates is later than another; also where that can not be told."""
+def _debug_event(content: dict[str, Any]) -> DebugEvent:
+    body, number = content.get("body"), content.get("seq")
+    return DebugEvent(
+        name=str(content.get("event") or ""),
+        all_threads=isinstance(body, dict) and body.get("allThreadsStopped") is True,
+        number=float(number) if isinstance(number, (int, float)) else 0.0,
+    )
+
+
+def is_later(date: str, than: str, by: float = 0.0) -> bool:
+    """Whether a date of the kernel's is later than another, by so many seconds; also where none can tell."""
     try:
         one, other = (datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (date, than))
-        return one > other
+        return one > other + timedelta(seconds=by)
     except (ValueError, TypeError):
         return True

@@ -6,7 +6,8 @@ It knows `kernel_state` and the wire, and neither sockets nor jupyter_server.
 from __future__ import annotations
 
 from hubcull_server_ext import wire
-from hubcull_server_ext.signals.kernel_state import COMM_REQUESTS, HUMAN_REQUESTS, KernelState
+from hubcull_server_ext.signals.kernel_requests import COMM_REQUESTS, HUMAN_REQUESTS
+from hubcull_server_ext.signals.kernel_state import KernelState
 
 
 def source_name(kernel_id: str) -> str:
@@ -51,7 +52,7 @@ def connections(kernel_id: str, model: object) -> list[wire.Signal]:
 
 
 def state_signals(kernel_id: str, state: KernelState, now: float) -> list[wire.Signal]:
-    """Return the work that goes on or the newest that ended, an unanswered question, and the requests."""
+    """Return the work that goes on or the newest that ended, a person waited for, and the requests."""
     source = source_name(kernel_id)
     signals: list[wire.Signal] = []
     if state.in_flight:
@@ -74,11 +75,13 @@ def state_signals(kernel_id: str, state: KernelState, now: float) -> list[wire.S
                 wire.Clock.WORK,
                 ended_ago=max(0.0, now - span.ended),
                 lasted=max(0.0, span.ended - span.began),
+                label=span.label,
             )
         )
     if state.waiting:
-        age = max(0.0, now - min(wait.since for wait in state.waiting.values()))
-        signals.append(wire.Signal(wire.Kind.KERNEL_INPUT, source, wire.Clock.NONE, age=age))
+        oldest = min(state.waiting.values(), key=lambda wait: wait.since)
+        age, label = max(0.0, now - oldest.since), "debugger" if oldest.halted else None
+        signals.append(wire.Signal(wire.Kind.KERNEL_INPUT, source, wire.Clock.NONE, age=age, label=label))
     signals.extend(_request_signals(source, state, now))
     return signals
 

@@ -9,66 +9,23 @@ it busy. It knows nothing of sockets.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from hubcull_server_ext.signals.kernel_messages import KernelMessage, is_later
+from hubcull_server_ext.signals.kernel_debugger import Debugger, Halt
+from hubcull_server_ext.signals.kernel_messages import DebugEvent, KernelMessage, is_later
+from hubcull_server_ext.signals.kernel_requests import CELL, CHATTER, Request, Span, Wait
 
-HUMAN_REQUESTS = frozenset(
-    {"execute_request", "complete_request", "inspect_request", "is_complete_request", "input_reply"}
-)
-# What a widget sends, for a person or for an animation that runs by itself in the page.
-COMM_REQUESTS = frozenset({"comm_msg", "comm_open"})
-# What front ends and the server ask by themselves: opening a notebook, reconnecting, a side panel.
-CHATTER = frozenset(
-    {
-        "kernel_info_request",
-        "comm_info_request",
-        "comm_close",
-        "history_request",
-        "debug_request",
-        "usage_request",
-        "connect_request",
-        "shutdown_request",
-        "interrupt_request",
-        "create_subshell_request",
-        "delete_subshell_request",
-        "list_subshell_request",
-    }
-)
 _UNCONFIRMED = "unconfirmed"
 """Stands for the request of a kernel that was already busy when we first saw it."""
 
 _JOIN_GAP = 1.0
 """Seconds between two cells that make one run: "run all" is one piece of work, not twenty."""
 
+_PRINTED_BEFORE = 5.0
+"""Seconds after a halt within which a kernel may still publish what a cell printed before it."""
+
 _MAX_PARENT_TYPES = 20
 _MAX_IN_FLIGHT = 100
-CELL = "execute_request"
 ANSWER = "input_reply"
-
-
-class Request(NamedTuple):
-    """A request in flight: its type, the subshell it runs in, and since when (monotonic seconds)."""
-
-    kind: str
-    subshell: str
-    since: float
-
-
-class Wait(NamedTuple):
-    """A request that has asked a person and waits: since when (monotonic s), and the question's own date."""
-
-    request: Request
-    since: float
-    date: str
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A finished run of work, in seconds on the monotonic clock."""
-
-    began: float
-    ended: float
 
 
 @dataclass(slots=True)
@@ -78,15 +35,18 @@ class KernelState:
     in_flight: dict[str, Request] = field(default_factory=dict)
     """Message id of each request that runs -> what it is; chatter is not in it."""
     began: float = 0.0
+    ran: str | None = None
+    """The type of what ran last, of cells and others a cell; None where it was only suspected."""
     last: Span | None = None
     requests: dict[str, float] = field(default_factory=dict)
     """Type of each human or unknown request -> when the newest began."""
     waiting: dict[str, Wait] = field(default_factory=dict)
-    """Message id of each request that asked for input -> since when it waits; none of them is in flight."""
+    """Message id of each request that waits for a person -> since when; none of them is in flight."""
     unmatched: KernelMessage | None = None
     """The newest question of a request that we have not heard of; what it says comes another way."""
     newest: KernelMessage | None = None
-    """The newest message but for a status."""
+    """The newest message but for a status, and for a debugger's word."""
+    debugger: Debugger = field(default_factory=Debugger)
 
     def attach(self, stock_state: str, now: float) -> None:
         """Begin to watch a kernel; one already busy keeps a placeholder until it proves otherwise."""
@@ -113,7 +73,7 @@ class KernelState:
 
     @property
     def main_shell_waits(self) -> bool:
-        """Whether what runs on the main shell waits for input: the shell can not answer then."""
+        """Whether what runs on the main shell waits for a person: the shell can not answer then."""
         return any(not wait.request.subshell for wait in self.waiting.values())
 
     @property
@@ -130,12 +90,14 @@ class KernelState:
 
     @property
     def label(self) -> str | None:
-        """The type of what is in flight, where no cell is."""
-        kinds = [request.kind for request in self.in_flight.values()]
-        return None if not kinds or CELL in kinds else kinds[-1]
+        """The type of what is in flight: a cell, if one is, else the newest; None for a mere suspicion."""
+        kinds = [request.kind for key, request in self.in_flight.items() if key != _UNCONFIRMED]
+        return CELL if CELL in kinds else kinds[-1] if kinds else None
 
     def observe(self, message: KernelMessage, now: float) -> bool:
         """Take note of a message; return whether it changed anything that a report would say."""
+        if message.debug is not None:
+            return self._debugged(message.debug, message.date, now)
         if message.msg_type != "status":
             self.newest = message
             if message.parent_id in self.waiting:
@@ -181,12 +143,11 @@ class KernelState:
         """Note that a person answered: whatever waited for input is at work again."""
         self._note(ANSWER, now)
         self.unmatched = None
-        for key in list(self.waiting):
-            self._resume(key, now)
+        self._resume_all(now, halted=False)
 
     def clear(self, now: float) -> bool:
         """Forget what is in flight: the process that ran it is gone."""
-        self.unmatched = None
+        self.unmatched, self.debugger = None, Debugger()
         return self._end(set(self.in_flight) | set(self.waiting), now)
 
     def may_have_worked(self, now: float) -> None:
@@ -221,14 +182,37 @@ class KernelState:
         return {key: request for key, request in known.items() if request.subshell == subshell}
 
     def _goes_on_after(self, message: KernelMessage, now: float) -> bool:
-        """Take a waiting request for work again if it published something after its question.
+        """Take a waiting request for work again if it published something after its question, or its halt.
 
         What it had published before may come in later, for it comes another way; the kernel's own dates tell.
+        What it had printed before a halt may be published after it.
         """
-        if not is_later(message.date, self.waiting[message.parent_id].date):
+        wait = self.waiting[message.parent_id]
+        if not is_later(message.date, wait.date, _PRINTED_BEFORE if wait.halted else 0.0):
             return False
         self._resume(message.parent_id, now)
         return True
+
+    def _debugged(self, event: DebugEvent, date: str, now: float) -> bool:
+        """Take a debugger's word: what halts waits for a person, and is work again when it goes on.
+
+        It halts the main shell's thread: ipykernel keeps those of subshells from it. A request that nobody
+        knows may run elsewhere, too, and what is only suspected may be anything.
+        """
+        said = self.debugger.says(event)
+        resumed = said is not Halt.UNTOLD and self._resume_all(now, halted=True)
+        if said is not Halt.HALTED:
+            return resumed
+        halted = {key: r for key, r in self.in_flight.items() if key != _UNCONFIRMED and r.can_halt}
+        self._end(set(halted), now)
+        self.waiting.update({key: Wait(request, now, date, halted=True) for key, request in halted.items()})
+        return bool(halted)
+
+    def _resume_all(self, now: float, halted: bool) -> bool:
+        keys = [key for key, wait in self.waiting.items() if wait.halted is halted]
+        for key in keys:
+            self._resume(key, now)
+        return bool(keys)
 
     def _resume(self, key: str, now: float) -> None:
         self._begin(key, self.waiting.pop(key).request._replace(since=now))
@@ -246,14 +230,16 @@ class KernelState:
         if not self.in_flight:
             joined = self.last is not None and now - self.last.ended <= _JOIN_GAP
             self.began = self.last.began if self.last is not None and joined else now
+            self.ran = self.ran if joined else None
+        if key != _UNCONFIRMED and self.ran != CELL:
+            self.ran = request.kind
         self.in_flight.setdefault(key, request)
 
     def _end(self, keys: set[str], now: float) -> bool:
         present, waited = keys & set(self.in_flight), keys & set(self.waiting)
         for key in present:
             del self.in_flight[key]
-        for key in waited:
-            del self.waiting[key]
+        kinds = [self.waiting.pop(key).request.kind for key in waited]
         if (present or waited) and not self.in_flight:
-            self.last = Span(self.began if present else now, now)
+            self.last = Span(self.began, now, self.ran) if present else Span(now, now, kinds[0])
         return bool(present or waited)

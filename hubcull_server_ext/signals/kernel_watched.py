@@ -23,7 +23,8 @@ from hubcull_server_ext.signals.kernel_messages import (
 )
 from hubcull_server_ext.signals.kernel_probe import Probe
 from hubcull_server_ext.signals.kernel_repair import Repair
-from hubcull_server_ext.signals.kernel_state import CHATTER, KernelState
+from hubcull_server_ext.signals.kernel_requests import CHATTER
+from hubcull_server_ext.signals.kernel_state import KernelState
 
 _ATTACH_GRACE = 15.0
 """Seconds that a kernel may take to open its ports before "not watched" becomes a failure."""

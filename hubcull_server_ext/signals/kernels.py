@@ -19,8 +19,8 @@ from hubcull_server_ext import wire
 from hubcull_server_ext.signals.kernel_flow import Flow
 from hubcull_server_ext.signals.kernel_messages import STDIN, KernelMessage, UnreadableMessageError, parse
 from hubcull_server_ext.signals.kernel_repair import processor_time, receive_ahead
+from hubcull_server_ext.signals.kernel_requests import CHATTER
 from hubcull_server_ext.signals.kernel_signals import Departed, connections, state_signals
-from hubcull_server_ext.signals.kernel_state import CHATTER
 from hubcull_server_ext.signals.kernel_watched import Watched
 from hubcull_server_ext.snapshot import SourceError
 

@@ -9,7 +9,7 @@ import pytest
 from hubcull_server_ext.signals.gateway_kernels import GatewayKernels, are_remote
 from hubcull_server_ext.signals.gateway_state import Remote
 from hubcull_server_ext.signals.kernel_messages import KernelMessage
-from hubcull_server_ext.signals.kernel_state import Span
+from hubcull_server_ext.signals.kernel_requests import Span
 from hubcull_server_ext.snapshot import SourceError
 
 

@@ -131,6 +131,14 @@ def test_a_subscription_that_is_closed_is_left_alone() -> None:
     assert not stream.timers
 
 
+_DEBUGGED: dict[str, dict[str, object]] = {
+    "busy": {"event": "stopped", "body": {"allThreadsStopped": True}},
+    "idle": {"event": "continued"},
+    "starting": {"event": "debugpySockets"},
+}
+"""What a debugger says in the same breath, if it is one that speaks."""
+
+
 def frames(kind: str, parent: str, asker: str, second: int, state: str) -> Frames:
     """Return a message as a kernel publishes it."""
     header = {"msg_type": kind, "date": f"2026-01-01T00:00:{second:02}+00:00"}
@@ -138,18 +146,20 @@ def frames(kind: str, parent: str, asker: str, second: int, state: str) -> Frame
         header,
         {"msg_type": asker, "msg_id": parent},
         {},
-        {"execution_state": state},
+        {"execution_state": state, **_DEBUGGED.get(state, {}), "seq": second},
     )
     return [b"topic", DELIMITER, b"sig", *(json.dumps(part).encode() for part in parts)]
 
 
 published = st.builds(
     frames,
-    st.sampled_from(["status", "stream", "comm_msg", "display_data", "execute_input", "input_request"]),
+    st.sampled_from(
+        ["status", "stream", "comm_msg", "display_data", "execute_input", "input_request", "debug_event"]
+    ),
     st.sampled_from("abc"),
     st.sampled_from(["execute_request", "comm_msg", "kernel_info_request"]),
     st.integers(0, 9),
-    st.sampled_from(["busy", "idle"]),
+    st.sampled_from(["busy", "idle", "starting"]),
 )
 
 

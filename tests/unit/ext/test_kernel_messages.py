@@ -11,11 +11,13 @@ from jupyter_server.services.kernels.connection import base
 
 from hubcull_server_ext.signals.kernel_messages import (
     DELIMITER,
+    DebugEvent,
     KernelMessage,
     UnreadableMessageError,
     is_later,
     parse,
     socket_message,
+    tells_little,
 )
 
 DATE = datetime(2026, 1, 1, tzinfo=timezone.utc).isoformat()
@@ -44,6 +46,35 @@ def test_parse_reads_headers_and_state_only() -> None:
     output = frames({"msg_type": "stream"}, parent)
     output[-1] = b"\xff not json"
     assert parse(output).msg_type == "stream"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            {"event": "stopped", "seq": 16, "body": {"allThreadsStopped": True, "threadId": 1}},
+            DebugEvent("stopped", True, 16.0),
+        ),
+        ({"event": "stopped", "seq": 16, "body": {"threadId": 1}}, DebugEvent("stopped", False, 16.0)),
+        ({"event": "terminated"}, DebugEvent("terminated")),
+        ({"seq": "x", "body": ["allThreadsStopped"]}, DebugEvent("")),
+    ],
+)
+def test_of_a_debuggers_event_its_word_is_read_and_whom_it_is_about(
+    content: dict[str, object], expected: DebugEvent
+) -> None:
+    """Neither where it halted nor anything it shows."""
+    parent = {"msg_type": "debug_request", "msg_id": "d1"}
+    message = parse(frames({"msg_type": "debug_event", "date": DATE}, parent, content))
+    assert message == KernelMessage("debug_event", "debug_request", "d1", "", "", DATE, expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "telling"),
+    [("status", 1), ("execute_input", 1), ("debug_event", 1), ("st\\u0061tus", 1), ("stream", 0)],
+)
+def test_what_tells_something_is_never_left_unread(kind: str, telling: bool) -> None:
+    assert tells_little(f'{{"msg_type": "{kind}"}}'.encode()) is not bool(telling)
 
 
 @pytest.mark.parametrize(
@@ -102,11 +133,13 @@ def test_dates_are_compared_as_times() -> None:
     assert not is_later("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000000Z")
     assert not is_later("2026-01-01T01:00:00+02:00", "2026-01-01T00:00:00Z")
     assert is_later("", "2026-01-01T00:00:00Z")
+    assert is_later("2026-01-01T00:00:05.1Z", "2026-01-01T00:00:00Z", by=5)
+    assert not is_later("2026-01-01T00:00:04.9Z", "2026-01-01T00:00:00Z", by=5)
 
 
 @pytest.mark.parametrize("v1", [True, False])
 def test_of_a_status_the_state_is_read_on_any_channel_that_matters(v1: bool) -> None:
-    """And of nothing else the content."""
+    """And of nothing else the content, but for a debugger's word."""
     header, content = {**HEADER, "msg_type": "status"}, {"execution_state": "busy"}
     body = {"header": header, "parent_header": PARENT, "content": content, "channel": "iopub"}
     frame = binary("iopub", header, PARENT, {}, content) if v1 else json.dumps(body)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hubcull_server_ext.signals.kernel_messages import KernelMessage
-from hubcull_server_ext.signals.kernel_state import KernelState, Span
+from hubcull_server_ext.signals.kernel_messages import DebugEvent, KernelMessage
+from hubcull_server_ext.signals.kernel_requests import Span
+from hubcull_server_ext.signals.kernel_state import KernelState
 
 
 def status(
@@ -147,7 +148,7 @@ def test_only_a_cell_proves_that_what_came_before_it_ended() -> None:
     """A widget's message may be handled in the midst of a cell; a new cell may not."""
     state = busy_kernel(10.0)
     state.observe(status("busy", "comm_msg", "w"), 20.0)
-    assert (list(state.in_flight), state.label) == (["m1", "w"], None)
+    assert (list(state.in_flight), state.label) == (["m1", "w"], "execute_request")
     state.observe(status("busy", parent_id="m2"), 30.0)
     assert list(state.in_flight) == ["m2"]
 
@@ -278,3 +279,143 @@ def test_a_process_that_may_have_worked_may_have_worked_until_then() -> None:
     state.may_have_worked(30.0)
     assert state.last == Span(30.0, 30.0)
     assert state.free_since == 30.0
+
+
+def debugger(name: str, number: float, all_threads: bool = True, date: str = "") -> KernelMessage:
+    """Return a debugger's word; its parent is the newest request to the debugger, and never a cell."""
+    event = DebugEvent(name, all_threads, number)
+    return KernelMessage("debug_event", "debug_request", "d1", "", "", date, event)
+
+
+def halted_kernel(halted_at: float = 20.0, date: str = "2026-01-01T00:00:05Z") -> KernelState:
+    """Return a kernel whose cell ``m1`` runs since 10.0 and is halted by debugpy."""
+    state = busy_kernel(10.0)
+    state.observe(debugger("debugpySockets", 4), 11.0)
+    assert state.observe(debugger("stopped", 16, date=date), halted_at)
+    return state
+
+
+def test_a_cell_halted_by_the_debugger_is_no_work_until_it_goes_on() -> None:
+    """Its halt ends the work, its going on begins it anew; no person need have acted."""
+    state = halted_kernel()
+    assert (state.in_flight, state.last, state.free_since) == ({}, Span(10.0, 20.0), 20.0)
+    assert state.main_shell_waits
+    assert state.observe(debugger("continued", 17), 500.0)
+    assert (list(state.in_flight), state.began, state.free_since) == (["m1"], 500.0, None)
+    assert state.requests == {"execute_request": 10.0}
+    state.observe(status("idle"), 900.0)
+    assert (state.in_flight, state.waiting, state.last) == ({}, {}, Span(500.0, 900.0))
+
+
+@pytest.mark.parametrize("word", ["continued", "terminated", "exited"])
+def test_whatever_ends_a_halt_makes_it_work_again(word: str) -> None:
+    """One thread that goes on is enough, and so is the end of the debugger: the cell then runs on."""
+    state = halted_kernel()
+    assert state.observe(debugger(word, 17, all_threads=False), 30.0)
+    assert list(state.in_flight) == ["m1"]
+
+
+def test_each_step_is_work_that_ended() -> None:
+    """Somebody who steps through a cell moves the end of its work, also where the step's begin was lost."""
+    state = halted_kernel(20.0)
+    assert state.observe(debugger("stopped", 18), 400.0)
+    assert (state.in_flight, state.last) == ({}, Span(400.0, 400.0))
+    assert state.waiting["m1"].since == 400.0
+
+
+@pytest.mark.parametrize(
+    ("said_before", "halt"),
+    [
+        ([], debugger("stopped", 16)),  # nobody knows whether this debugger says when it goes on
+        ([debugger("debugpySockets", 4)], debugger("stopped", 16, all_threads=False)),
+        ([debugger("debugpySockets", 4), debugger("continued", 17)], debugger("stopped", 16)),
+        ([debugger("debugpySockets", 4)], debugger("thread", 16)),
+    ],
+)
+def test_a_halt_in_doubt_changes_nothing(said_before: list[KernelMessage], halt: KernelMessage) -> None:
+    """Of another debugger, of one thread, or one that is over: the cell stays work."""
+    state = busy_kernel(10.0)
+    for message in said_before:
+        state.observe(message, 11.0)
+    assert not state.observe(halt, 20.0)
+    assert list(state.in_flight) == ["m1"]
+
+
+def test_the_numbers_of_a_new_debugger_begin_anew() -> None:
+    """The next session's first halt is believed, however many events the last one had."""
+    state = halted_kernel()
+    state.observe(debugger("continued", 99), 21.0)
+    state.observe(debugger("terminated", 100), 22.0)
+    state.observe(debugger("stopped", 5), 23.0)
+    assert list(state.waiting) == ["m1"]
+
+
+def test_only_what_the_debugger_can_halt_is_halted() -> None:
+    """Subshells, requests that nobody knows, and a cell that is only suspected go on."""
+    state = KernelState()
+    state.suspect(1.0)
+    state.observe(status("busy", parent_id="s", subshell="sub"), 2.0)
+    state.observe(status("busy", "teleport_request", "t"), 3.0)
+    state.observe(status("busy", "comm_msg", "w"), 4.0)
+    state.observe(debugger("debugpySockets", 4), 5.0)
+    state.observe(debugger("stopped", 16), 6.0)
+    assert list(state.waiting) == ["w"]
+    assert set(state.in_flight) == {"unconfirmed", "s", "t"}
+
+
+@pytest.mark.parametrize(("second", "works"), [("04", False), ("09.9", False), ("10.1", True)])
+def test_output_long_after_a_halt_is_work_and_what_was_printed_before_is_not(
+    second: str, works: bool
+) -> None:
+    """A kernel publishes it late; what comes later still shows that the cell goes on."""
+    state = halted_kernel()
+    assert state.observe(output(f"2026-01-01T00:00:{second}+00:00"), 25.0) is works
+    assert bool(state.in_flight) is works
+
+
+def test_an_answer_ends_no_halt_and_a_halt_no_question() -> None:
+    """A cell that asks waits for its answer, one that is halted for its debugger."""
+    state = halted_kernel()
+    state.answered(30.0)
+    assert state.waiting["m1"].halted
+    asking = busy_kernel(10.0)
+    asking.asks(question(), 15.0)
+    asking.observe(debugger("debugpySockets", 4), 16.0)
+    assert not asking.observe(debugger("stopped", 16), 17.0)
+    asking.observe(debugger("continued", 17), 18.0)
+    assert not asking.waiting["m1"].halted
+
+
+def test_the_debugger_of_a_new_process_has_to_show_what_it_is() -> None:
+    state = halted_kernel()
+    assert state.clear(30.0)
+    state.observe(status("busy"), 40.0)
+    assert not state.observe(debugger("stopped", 50), 41.0)
+    assert state.in_flight
+
+
+@pytest.mark.parametrize(
+    ("kinds", "label"),
+    [
+        (["execute_request"], "execute_request"),
+        (["comm_msg"], "comm_msg"),
+        (["execute_request", "comm_msg"], "execute_request"),
+        (["teleport_request", "comm_msg"], "comm_msg"),
+    ],
+)
+def test_work_is_named_by_the_request_that_caused_it(kinds: list[str], label: str) -> None:
+    """Also when it is over, and a run with a cell in it by the cell; what is only suspected has no name."""
+    state = KernelState()
+    for number, kind in enumerate(kinds):
+        state.observe(status("busy", kind, str(number)), 10.0)
+    assert state.label == label
+    for number, kind in enumerate(kinds):
+        state.observe(status("idle", kind, str(number)), 20.0)
+    assert state.last is not None
+    assert state.last.label == label
+    state.observe(status("busy", "comm_msg", "w"), 20.5)
+    state.observe(status("idle", "comm_msg", "w"), 20.6)
+    assert state.last.label == ("execute_request" if "execute_request" in kinds else "comm_msg")
+    suspected = KernelState()
+    suspected.suspect(1.0)
+    assert suspected.label is None

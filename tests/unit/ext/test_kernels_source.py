@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hubcull_server_ext import wire
-from hubcull_server_ext.signals.kernel_state import KernelState, Span
+from hubcull_server_ext.signals.kernel_requests import Span
+from hubcull_server_ext.signals.kernel_state import KernelState
 from hubcull_server_ext.signals.kernel_watched import Questions, Watched
 from hubcull_server_ext.signals.kernels import KernelsSource
 from hubcull_server_ext.snapshot import SourceError
