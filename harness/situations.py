@@ -53,9 +53,15 @@ class Kernel:
         self.socket.send({**message, "channel": channel, "buffers": []})
         return msg_id
 
-    def ask(self, msg_type: str, channel: str = "shell", within: float = 30) -> dict[str, Any]:
+    def ask(
+        self,
+        msg_type: str,
+        content: Mapping[str, object] | None = None,
+        channel: str = "shell",
+        within: float = 30,
+    ) -> dict[str, Any]:
         """Send `usage_request`, `kernel_info_request` and the like, and return the reply."""
-        msg_id = self.send(msg_type, channel=channel)
+        msg_id = self.send(msg_type, content, channel)
         reply = msg_type.replace("_request", "_reply")
         return dict(self.socket.wait_for(reply, within, parent_header__msg_id=msg_id, header__msg_type=reply))
 
@@ -67,9 +73,12 @@ class Kernel:
         )
         return dict(reply["content"])
 
-    def begin(self, code: str, within: float = 30) -> str:
-        """Execute a cell, wait until the kernel is at it and not for its end; return the message's id."""
-        msg_id = self._execute(code)
+    def begin(self, code: str, within: float = 30, asks: bool = False) -> str:
+        """Execute a cell, wait until the kernel is at it and not for its end; return the message's id.
+
+        ``asks``: it may ask for input.
+        """
+        msg_id = self._execute(code, allow_stdin=asks)
         self.socket.wait_for(
             "the cell begins", within, parent_header__msg_id=msg_id, header__msg_type="execute_input"
         )

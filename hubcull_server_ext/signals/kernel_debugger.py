@@ -12,8 +12,7 @@ from enum import Enum, auto
 from hubcull_server_ext.signals.kernel_messages import DebugEvent
 
 _KNOWN_TO_SAY = "debugpy"
-"""How events begin by which this debugger is known; it says each time that a kernel goes on. It is that of
-ipykernel and of xeus-python."""
+"""How events begin by which ipykernel's debugger is known; it says each time that a kernel goes on."""
 _ANEW = frozenset({"initialized", "terminated"})
 _GOES_ON = frozenset({"continued", "terminated", "exited"})
 _NOTHING = float("-inf")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.matrix import apps, browser, elsewhere, kernels, reported, requests, terminals
+from tests.e2e.matrix import apps, browser, elsewhere, kernels, requests, terminals, waits
 from tests.e2e.matrix.scene import Scene
 from tests.e2e.matrix.servers import ONLY_CELLS, PROGRAMS
 from tests.e2e.matrix.stage import Maker
@@ -27,8 +27,8 @@ MAKERS: dict[str, Maker] = {
     "14a": kernels.animation,
     "15a": kernels.printing_thread,
     "16e": kernels.background_thread,
-    "18a": kernels.input_waits,
-    "19a": reported.breakpoint_hit,
+    "18a": waits.input_waits,
+    "19a": waits.breakpoint_hit,
     "27a": requests.reloading,
     "33a": terminals.jobs_behind_the_prompt,
     "34c": terminals.in_its_own_session,

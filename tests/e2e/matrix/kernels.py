@@ -9,7 +9,9 @@ import psutil
 from jupyter_client.blocking.client import BlockingKernelClient
 
 from harness.processes import alive, below, command_line, find_below
+from harness.situations import Kernel
 from harness.waiting import wait_until
+from tests.e2e.matrix import waits
 from tests.e2e.matrix.scene import A_PERSON, Scene
 from tests.e2e.matrix.stage import Maker
 
@@ -82,6 +84,24 @@ def printing_cell(scene: Scene) -> None:
     _cell(scene, "while True:\n    print('.', flush=True); time.sleep(1)")
 
 
+def printing_cell_watched(scene: Scene) -> None:
+    """Row 3a."""
+    kernel = scene.browser.open_kernel()
+    kernel.begin("import time\nwhile True:\n    print('.', flush=True); time.sleep(1)")
+    _speaks(scene, kernel)
+
+
+def _speaks(scene: Scene, kernel: Kernel) -> None:
+    """Have it looked at that its messages come."""
+    came = [0]
+
+    def moves() -> bool:
+        came.append(len(kernel.socket.received))
+        return came[-1] > came[-2] + 10
+
+    scene.premise("its messages come", moves)
+
+
 def idle_kernel(scene: Scene) -> None:
     """Row 7."""
     with scene.browser.open_kernel() as kernel:
@@ -108,15 +128,6 @@ def bash_cell(scene: Scene) -> None:
     kernel = scene.browser.leave_cell("%%bash\nwhile true; do sleep 0.2; done # of-row-17")
     pid = find_below(scene.browser.kernel_pid(kernel), "bash")
     scene.premise("the command runs", lambda: alive(pid))
-
-
-def input_waits(scene: Scene) -> None:
-    """Row 18."""
-    kernel = scene.browser.open_kernel()
-    asked = kernel.ask_for_input("input('Name? ')")
-    assert asked["prompt"] == "Name? "
-    pid = scene.browser.kernel_pid(kernel.id)
-    scene.premise("it waits, the tab open", lambda: alive(pid) and kernel.socket.open)
 
 
 def crashed_cell(scene: Scene) -> None:
@@ -147,6 +158,31 @@ def printing_thread(scene: Scene) -> None:
     _thread(scene, f"def work():\n{indent(work, '    ')}")
 
 
+def talkative_thread(scene: Scene) -> None:
+    """Row 15b: what it prints goes into a file, too, so that it can be told to go on.
+
+    Whoever asks a kernel how it is right after the cell, as we do after its start, takes over what it prints.
+    """
+    talk = scene.folder / "talk"
+    work = (
+        f"def work():\n    while True:\n        print('.', flush=True); open({str(talk)!r}, 'a').write('.')\n"
+    )
+    start = (
+        "import threading, time\n{}        time.sleep(1)\nthreading.Thread(target=work, daemon=True).start()"
+    )
+    with scene.browser.open_kernel() as kernel:
+        time.sleep(7)
+        assert kernel.run(start.format(work))["status"] == "ok"
+    sizes = [0]
+
+    def goes_on() -> bool:
+        sizes.append(talk.stat().st_size)
+        return sizes[-1] > sizes[-2]
+
+    scene.premise("it prints", goes_on)
+    _idle_kernels(scene)
+
+
 def animation(scene: Scene) -> None:
     """Row 14: a thread moves a widget in the tab."""
     body = "comm = create_comm(target_name='row-14')\ndef work():\n    while True:\n"
@@ -154,13 +190,7 @@ def animation(scene: Scene) -> None:
     start = "import threading; threading.Thread(target=work, daemon=True).start()"
     kernel = scene.browser.open_kernel()
     assert kernel.run(code + start)["status"] == "ok"
-    came = [0]
-
-    def moves() -> bool:
-        came.append(len(kernel.socket.received))
-        return came[-1] > came[-2] + 10
-
-    scene.premise("its messages come", moves)
+    _speaks(scene, kernel)
 
 
 def typing(scene: Scene) -> None:
@@ -250,15 +280,19 @@ MAKERS: dict[str, Maker] = {
     "1": computing_cell,
     "2": waiting_cell,
     "3": printing_cell,
+    "3a": printing_cell_watched,
     "7": idle_kernel,
     "10": typing,
     "13": widget,
     "14": animation,
     "15": printing_thread,
+    "15b": talkative_thread,
     "16": background_thread,
     "16a": background_process,
     "17": bash_cell,
-    "18": input_waits,
+    "18": waits.input_waits,
+    "18b": waits.input_left,
+    "18c": waits.input_unseen,
     "20": crashed_cell,
     "21": restarted_by_user,
     "22": dead_kernel,

@@ -11,6 +11,7 @@ import psutil
 
 from harness.processes import alive, find_below
 from harness.waiting import wait_until
+from tests.e2e.matrix import waits
 from tests.e2e.matrix.kernels import COMPUTE, computes, rests
 from tests.e2e.matrix.scene import Scene
 from tests.e2e.matrix.stage import Maker
@@ -226,18 +227,11 @@ def flood(scene: Scene) -> None:
     scene.premise("the kernel runs", lambda: alive(pid))
 
 
-def breakpoint_hit(scene: Scene) -> None:
-    """Row 19: the debugger waits for its next word, the tab open."""
-    kernel = scene.browser.open_kernel()
-    asked = kernel.ask_for_input("import pdb; pdb.set_trace()\nprint('after it')")
-    assert asked["prompt"]
-    pid = scene.browser.kernel_pid(kernel.id)
-    scene.premise("it waits, the tab open", lambda: alive(pid) and kernel.socket.open)
-
-
 MAKERS: dict[str, Maker] = {
     "16b": idle_pool,
-    "19": breakpoint_hit,
+    "19": waits.breakpoint_hit,
+    "19b": waits.prompt_of_pdb,
+    "19c": waits.breakpoint_left,
     "34b": tmux_prompt,
     "49": flood,
     "51": unknown_poll,
