@@ -144,6 +144,7 @@ def _account(server: Answer) -> list[str]:
     ago = server["last_report_ago"]
     lines.append("  never reported since it started" if ago is None else f"  last report: {span(ago)} ago")
     lines.extend(f"  failed source: {f['name']} {f['detail']}" for f in server.get("faults", ()))
+    lines.extend(f"  failed weak source: {f['name']} {f['detail']}" for f in server.get("weak_faults", ()))
     lines.extend(f"  signal: {_signal(signal)}" for signal in server.get("signals", ()))
     return lines
 

@@ -137,7 +137,7 @@ class Fact(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SourceFault:
-    """A strong source that could not be read, and for how long (s)."""
+    """A source that could not be read, and for how long (s)."""
 
     name: str
     failed_for: float
@@ -173,6 +173,7 @@ class Received(NamedTuple):
     of which we know was up: the Hub sets ``started`` when it begins to start a server.
     ``standing`` is what `hubcull_hub.standing` makes of the rest under one policy, found at receipt, or None.
     Whoever changes what it rests on must leave it out.
+    ``faults`` are of strong sources; ``weak_faults`` are shown and put nothing in doubt.
     """
 
     started: datetime
@@ -189,6 +190,7 @@ class Received(NamedTuple):
     validated: bool = False
     start_took: float = 0.0
     standing: Standing | None = None
+    weak_faults: tuple[SourceFault, ...] = ()
 
 
 class Reason(str, Enum):

@@ -33,7 +33,7 @@ def receive(
     has it.
     """
     carried: tuple[Signal, ...] = ()
-    faults = _faults(report)
+    faults, weak_faults = _faults(report)
     up = (now.utc - started).total_seconds()
     if previous is None:
         start_took = max(0.0, up - report.uptime)
@@ -64,6 +64,7 @@ def receive(
         validated,
         start_took,
         weigh((*signals, *carried) if carried else signals, up - start_took, policy),
+        weak_faults,
     )
 
 
@@ -80,8 +81,8 @@ def repeats(previous: Received, report: Report) -> bool:
     return previous.boot_id == report.boot_id and report.sequence <= previous.sequence
 
 
-def _faults(report: Report) -> tuple[SourceFault, ...]:
-    """Return the strong sources that could not be read; one that is not even named is as good as failed.
+def _faults(report: Report) -> tuple[tuple[SourceFault, ...], tuple[SourceFault, ...]]:
+    """Return the strong sources that could not be read, and the weak ones; a strong one must be named at all.
 
     One that we do not know is strong unless it says of itself that it is weak: what it does not see then
     would not have condemned anybody either.
@@ -92,13 +93,11 @@ def _faults(report: Report) -> tuple[SourceFault, ...]:
         if source.health is _FAILED:
             failed.append(source)
     if not failed and named >= _STRONG:
-        return ()
-    unnamed = [SourceFault(n, report.uptime, "not in the report") for n in STRONG_SOURCES if n not in named]
-    return (
-        *unnamed,
-        *(
-            SourceFault(source.name, source.failed_for or 0.0, source.detail or "")
-            for source in failed
-            if source.name in _STRONG or source.strength is not wire.Strength.WEAK
-        ),
-    )
+        return (), ()
+    strong = [SourceFault(n, report.uptime, "not in the report") for n in STRONG_SOURCES if n not in named]
+    weak: list[SourceFault] = []
+    for source in failed:
+        is_strong = source.name in _STRONG or source.strength is not wire.Strength.WEAK
+        fault = SourceFault(source.name, source.failed_for or 0.0, source.detail or "")
+        (strong if is_strong else weak).append(fault)
+    return tuple(strong), tuple(weak)

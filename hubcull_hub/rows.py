@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -62,6 +62,7 @@ def evidence_row(item: tuple[ServerKey, Received]) -> dict[str, Any]:
     body = {
         "signals": _signals_to_json(received.signals),
         "faults": [_json(asdict(fault)) for fault in received.faults],
+        "weak_faults": [_json(asdict(fault)) for fault in received.weak_faults],
         "carried": _signals_to_json(received.carried),
         "start_took": received.start_took,
     }
@@ -95,11 +96,16 @@ def read_evidence(row: sa.RowMapping) -> tuple[ServerKey, Received]:
         interval=float(row["interval"]),
         heard=float(row["heard"]),
         signals=tuple(map(_signal_from_json, body["signals"])),
-        faults=tuple(SourceFault(f["name"], float(f["failed_for"]), f["detail"]) for f in body["faults"]),
+        faults=_faults_from_json(body["faults"]),
+        weak_faults=_faults_from_json(body.get("weak_faults", ())),
         carried=tuple(map(_signal_from_json, body["carried"])),
         start_took=float(body.get("start_took", 0.0)),  # not known of what an earlier version stored
     )
     return key, received
+
+
+def _faults_from_json(faults: Iterable[Mapping[str, Any]]) -> tuple[SourceFault, ...]:
+    return tuple(SourceFault(f["name"], float(f["failed_for"]), f["detail"]) for f in faults)
 
 
 _SIGNAL_NUMBERS = ("age", "going_on_for", "ended_ago", "lasted", "count")

@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from hubcull_hub.model import Deferral, Evidence, Fact, Instant, ServerKey, Signal, Verdict
+from hubcull_hub.model import Deferral, Evidence, Fact, Instant, ServerKey, Signal, SourceFault, Verdict
 from hubcull_hub.policy import seconds_since
 from hubcull_hub.report import CycleReport
 from hubcull_hub.rows import Decision
@@ -71,11 +71,15 @@ def detail(evidence: Evidence, decisions: Iterable[Decision]) -> dict[str, Any]:
     return {
         "signals": [] if report is None else [signal(s) for s in report.signals],
         "carried": [] if report is None else [signal(s) for s in report.carried],
-        "faults": []
-        if report is None
-        else [{"name": f.name, "failed_for": f.failed_for, "detail": f.detail} for f in report.faults],
+        "faults": [] if report is None else [fault(f) for f in report.faults],
+        "weak_faults": [] if report is None else [fault(f) for f in report.weak_faults],
         "decisions": [decision(d) for d in decisions],
     }
+
+
+def fault(item: SourceFault) -> dict[str, Any]:
+    """Return a source that could not be read."""
+    return {"name": item.name, "failed_for": item.failed_for, "detail": item.detail}
 
 
 def signal(item: Signal) -> dict[str, Any]:

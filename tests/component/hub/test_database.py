@@ -58,6 +58,7 @@ REPORT = Received(
     carried=SIGNALS[:1],
     validated=True,
     start_took=7.25,
+    weak_faults=(SourceFault("gpus", 2.5, "NvmlError"),),
 )
 VERDICT = Verdict(
     key=ALICE,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -20,8 +22,36 @@ from pathlib import Path
 
 import pytest
 
+from harness.calls import call
 from hubcull_hub import cli
-from tests.component.hub.fake_hub import FakeHub, Fault, service_token
+from hubcull_server_ext import wire
+from tests.component.hub.fake_hub import FakeHub, Fault, server_token, service_token
+
+SHOWN = wire.Report(
+    boot_id="b",
+    sequence=1,
+    uptime=3600.0,
+    server="alice/",
+    sources=(
+        *(wire.Source(name, wire.Health.OK) for name in ("kernels", "terminals", "requests", "foreign")),
+        wire.Source(
+            "gpus", wire.Health.FAILED, "the driver can not be asked: NvmlError", 60.0, wire.Strength.WEAK
+        ),
+    ),
+    signals=(
+        wire.Signal(wire.Kind.KERNEL_REQUEST, "kernel:a", wire.Clock.PRESENCE, age=30.0),
+        wire.Signal(wire.Kind.BROWSERS, "websockets", wire.Clock.NONE, age=300.0, count=2),
+        wire.Signal(
+            wire.Kind.SERVER_CULLER,
+            "MappingKernelManager",
+            wire.Clock.NONE,
+            wire.Strength.WEAK,
+            label="cull_idle_timeout",
+            count=3600,
+        ),
+    ),
+)
+"""A report with what is shown and decides nothing."""
 
 
 @contextmanager
@@ -250,6 +280,38 @@ class TestCommands:
                 assert service.stop() == 0
             assert cli.main(["plan"]) == 1
             assert "no service answers at" in capsys.readouterr().err
+
+    def test_explain_says_what_a_report_shows_and_is_worth_nothing(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Browsers, the server's own cullers, and which weak source failed; to people and to programs."""
+        with fake_hub() as (hub, url):
+            hub.add_server("alice")
+            hub.tokens |= {"ops": service_token("ops"), "hers": server_token("alice")}
+            service = Service(tmp_path, url, "--warm-up=0", "--dry-run", "--cull-every=1")
+            monkeypatch.setenv("HUBCULL_URL", service.url)
+            monkeypatch.setenv("HUBCULL_TOKEN", "ops")
+            try:
+                service.wait_up()
+                report = wire.to_json(SHOWN)
+                assert wait_for(
+                    lambda: call("POST", service.url + wire.REPORTS_PATH, token="hers", body=report).ok
+                )
+                assert cli.main(["explain", "alice"]) == 0
+                lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+                (browsers,) = [line for line in lines if line.startswith("signal: browsers")]
+                assert re.fullmatch(r"signal: browsers websockets 2 \(none\) 0:05:0\d ago", browsers)
+                assert "signal: server_culler MappingKernelManager cull_idle_timeout 3600 (none)" in lines
+                assert "failed weak source: gpus the driver can not be asked: NvmlError" in lines
+                assert not any(line.startswith("failed source") for line in lines)
+                assert cli.main(["explain", "alice", "--json"]) == 0
+                (server,) = json.loads(capsys.readouterr().out)["servers"]
+                told = {signal["kind"]: signal for signal in server["signals"]}
+                assert (told["browsers"]["count"], told["server_culler"]["count"]) == (2, 3600)
+                assert [fault["name"] for fault in server["weak_faults"]] == ["gpus"]
+                assert (server["action"], server["reason"], server["faults"]) == ("keep", "active", [])
+            finally:
+                assert service.stop() == 0
 
     @pytest.mark.parametrize(
         ("args", "env", "said"),
