@@ -20,10 +20,13 @@ from hubcull_server_ext.signals.app_traffic import AppTraffic, Request, SocketTr
 from hubcull_server_ext.signals.hook import (
     RequestHook,
     authenticated_user,
+    has_an_end,
+    is_endless,
     is_new_socket,
     user_name,
     watch_messages,
 )
+from hubcull_server_ext.signals.transfers import Transfer
 from hubcull_server_ext.snapshot import SourceError
 
 CLAIM = "jupyter-server-proxy"
@@ -69,10 +72,15 @@ class AppsSource:
         self._failure: Exception | None = None
         self._stopped = False
         hook.add(self._see, is_proxied)
+        hook.add_mover(self._see_moving, is_proxied)
 
     def reconcile(self) -> None:
         """See to it that requests are seen."""
         self._hook.reconcile()
+
+    def sample(self) -> None:
+        """Look at what takes long."""
+        self._hook.look()
 
     def stop(self) -> None:
         """See nothing any more."""
@@ -109,6 +117,19 @@ class AppsSource:
         try:
             if not self._stopped:
                 self._take(handler)
+        except Exception as error:
+            self._failed(error)
+
+    def _see_moving(self, transfer: Transfer) -> None:
+        """Take an answer that has an end, and through which bytes go, for one that a person waits for."""
+        try:
+            handler = transfer.handler
+            if self._stopped or handler is None:
+                return
+            user = authenticated_user(handler)
+            if user and handler.get_status() < 400 and has_an_end(handler) and not is_endless(handler):
+                acts = _operators_word(handler) is not False
+                self._note(self._app(app_name(handler)), self._clock() if acts else None, user_name(user))
         except Exception as error:
             self._failed(error)
 

@@ -1,4 +1,4 @@
-"""How requests are seen: the web application's ``log_function``, and a websocket's messages.
+"""How requests are seen: the web application's ``log_function``, `transfers`, and a websocket's messages.
 
 That function is the one public place through which each finished request goes, and each
 new websocket with its live handler. One hook serves all sources that look at requests; it
@@ -12,8 +12,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
 from typing import Any
 
+from tornado.httputil import HTTPHeaders
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
+
+from hubcull_server_ext.signals.transfers import Transfer, Transfers
 
 _MAX_WRAPS = 5
 _MOST_CLASSES = 1000
@@ -26,16 +29,20 @@ Concerns = Callable[[type[RequestHandler]], bool]
 
 
 class RequestHook:
-    """Shows each finished request once; `reconcile` once all extensions are loaded, and now and then.
+    """Shows each finished request once, and each that takes long while it goes on.
+
+    `reconcile` once all extensions are loaded, and `look`, now and then.
 
     Args:
         settings: the tornado application's settings.
+        transfers: what is in flight; without it only finished requests are shown.
 
     """
 
-    def __init__(self, settings: MutableMapping[str, Any]) -> None:
-        self._settings = settings
+    def __init__(self, settings: MutableMapping[str, Any], transfers: Transfers | None = None) -> None:
+        self._settings, self._transfers = settings, transfers
         self._watchers: list[tuple[See, Concerns]] = []
+        self._movers: list[tuple[Callable[[Transfer], None], Concerns]] = []
         self._watchers_of = lru_cache(maxsize=_MOST_CLASSES)(self._find_watchers)
         self._installed: See | None = None
         self._wraps = 0
@@ -52,6 +59,17 @@ class RequestHook:
         self._watchers.append((see, concerns))
         self._watchers_of.cache_clear()
 
+    def add_mover(self, see: Callable[[Transfer], None], concerns: Concerns) -> None:
+        """Show what is in flight to this function, too, if bytes went through it since the look before."""
+        self._movers.append((see, concerns))
+
+    def look(self) -> None:
+        """Look at what is in flight."""
+        for transfer in () if self._transfers is None else self._transfers.moving():
+            for see, concerns in self._movers:
+                if _may_concern(concerns, transfer.target):
+                    see(transfer)
+
     def reconcile(self) -> None:
         """Begin to see requests; called again, take the place back from whoever replaced us.
 
@@ -63,6 +81,8 @@ class RequestHook:
         if self._wraps >= _MAX_WRAPS:
             return  # somebody wraps us in turn; we are still called
         self._wraps += 1
+        if self._transfers is not None:
+            self._transfers.watch()
         self._installed = self._wrapper(current)
         self._settings["log_function"] = self._installed
 
@@ -73,6 +93,8 @@ class RequestHook:
         def log_function(handler: RequestHandler) -> None:
             if not getattr(handler, _SEEN, False):
                 setattr(handler, _SEEN, True)
+                if self._transfers is not None:
+                    self._transfers.ended(handler)
                 one: Any = type(handler)  # every class can be hashed
                 for see in self._watchers_of(one):
                     see(handler)
@@ -123,6 +145,24 @@ def watch_messages(
 def is_new_socket(handler: RequestHandler) -> bool:
     """Whether what has just finished is a websocket's handshake; the socket lives on."""
     return handler.get_status() == _SWITCHING_PROTOCOLS
+
+
+def is_endless(handler: RequestHandler) -> bool:
+    """Whether an answer is a stream of events, by its own word."""
+    kind = str(headers_of(handler).get("Content-Type", ""))
+    return kind.startswith(("text/event-stream", "multipart/x-mixed-replace"))
+
+
+def has_an_end(handler: RequestHandler) -> bool:
+    """Whether an answer says how long it is, or that it is to be saved as a file."""
+    headers = headers_of(handler)
+    return "Content-Length" in headers or headers.get("Content-Disposition", "").startswith("attachment")
+
+
+def headers_of(handler: RequestHandler) -> HTTPHeaders:
+    """Return the headers of an answer, as far as they are known."""
+    found = vars(handler).get("_headers")
+    return found if isinstance(found, HTTPHeaders) else HTTPHeaders()
 
 
 def authenticated_user(handler: RequestHandler) -> object:

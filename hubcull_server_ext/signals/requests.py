@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
 
@@ -18,6 +19,7 @@ from hubcull_server_ext.signals.hook import (
     RequestHook,
     SeeMessage,
     authenticated_user,
+    is_endless,
     is_new_socket,
     user_name,
     watch_messages,
@@ -25,6 +27,7 @@ from hubcull_server_ext.signals.hook import (
 from hubcull_server_ext.signals.names import terminal_source
 from hubcull_server_ext.signals.rhythm import Rhythms
 from hubcull_server_ext.signals.saves import Saves
+from hubcull_server_ext.signals.transfers import Transfer
 from hubcull_server_ext.signals.websockets import KernelTraffic, NoTraffic, Websockets
 from hubcull_server_ext.snapshot import SourceError
 
@@ -38,6 +41,7 @@ _KINDS = {
 # How many labels of each meaning one report carries, so that it stays small.
 _REPORTED = {Meaning.HUMAN: 10, Meaning.READING: 5, Meaning.TAB: 1, Meaning.UNKNOWN: 20}
 _REPORTED_TERMINALS = 10
+_MOST_ASKERS = 50
 
 
 class _Event(NamedTuple):
@@ -58,7 +62,6 @@ class RequestsSource:
         changed: called when a person, or something unknown, acted.
         elsewhere: whether another source watches a handler's class, so that this one leaves it alone.
         kernels: is told what goes over kernels' websockets.
-        browsers: whether to say how many browsers hold a websocket.
 
     """
 
@@ -72,7 +75,6 @@ class RequestsSource:
         changed: Callable[[], None] = lambda: None,
         elsewhere: Callable[[type[object]], bool] = lambda _handler: False,
         kernels: KernelTraffic | None = None,
-        browsers: bool = True,
     ) -> None:
         self._hook = hook
         self._clock = clock
@@ -83,12 +85,18 @@ class RequestsSource:
         self._stopped = False
         self._failure: Exception | None = None
         hook.add(self._see, lambda handler: not elsewhere(handler))
+        hook.add_mover(self._see_moving, lambda handler: not elsewhere(handler))
         self._rhythms, self._saves = Rhythms(), Saves()
-        self._websockets = Websockets(hook, clock, kernels or NoTraffic(), self._failed, browsers)
+        self._askers: dict[int, str | None] = {}
+        self._websockets = Websockets(hook, clock, kernels or NoTraffic(), self._failed)
 
     def reconcile(self) -> None:
         """See to it that requests are seen."""
         self._hook.reconcile()
+
+    def sample(self) -> None:
+        """Look at requests that take long."""
+        self._hook.look()
 
     def stop(self) -> None:
         """See nothing any more."""
@@ -126,11 +134,12 @@ class RequestsSource:
         user = authenticated_user(handler)
         if not user:
             return
+        self._remember(handler.request, user_name(user))
         if is_new_socket(handler):
             if isinstance(handler, WebSocketHandler):
                 self._watch_socket(handler, user_name(user))
             return
-        if not getattr(handler, "_track_activity", True) or "no_track_activity" in handler.request.arguments:
+        if _is_marked(type(handler), handler.request):
             return
         method = str(handler.request.method)
         meant = self._meaning(handler, method)
@@ -140,7 +149,8 @@ class RequestsSource:
 
     def _meaning(self, handler: RequestHandler, method: str) -> Meaning:
         """Tell what a request means, where it takes more than its class: what came before it."""
-        meant, failed = meaning(type(handler), method, _opens_file(handler)), handler.get_status() >= 400
+        meant = meaning(type(handler), method, _opens_file(handler.request))
+        failed = handler.get_status() >= 400
         if meant is Meaning.UNKNOWN:
             if failed:
                 return Meaning.NOTHING
@@ -149,6 +159,43 @@ class RequestsSource:
             changed = self._saves.changed(handler.request.path, handler.request.body)
             return meant if changed else Meaning.TAB
         return meant
+
+    def _see_moving(self, transfer: Transfer) -> None:
+        """Take a request through which bytes go for one that is made right now; what stalls grows old."""
+        try:
+            if not self._stopped:
+                self._classify_moving(transfer)
+        except Exception as error:
+            self._failure = error
+
+    def _classify_moving(self, transfer: Transfer) -> None:
+        request, handler, target = transfer.request, transfer.handler, transfer.target
+        if _is_marked(target, request):
+            return
+        method = str(request.method)
+        meant = meaning(target, method, _opens_file(request))
+        if handler is None:
+            # Nobody has asked yet who sends it: known is only who sent the like before.
+            asker = _credentials(request)
+            if asker not in self._askers:
+                return
+            actor = self._askers[asker]
+        else:
+            user = authenticated_user(handler)
+            if not user or (meant is Meaning.UNKNOWN and is_endless(handler)):
+                return
+            actor = user_name(user)
+        if meant in _KINDS and meant is not Meaning.TAB:
+            act = meant is not Meaning.UNKNOWN
+            self._note(meant, f"{target.__name__} {method}" if act else target.__name__, actor)
+
+    def _remember(self, request: HTTPServerRequest, actor: str | None) -> None:
+        """Take note by what somebody was let in, as a hash."""
+        asker = _credentials(request)
+        self._askers.pop(asker, None)
+        self._askers[asker] = actor
+        if len(self._askers) > _MOST_ASKERS:
+            del self._askers[next(iter(self._askers))]
 
     def _note(self, meant: Meaning, label: str, actor: str | None) -> None:
         if meant is Meaning.NOTHING:
@@ -199,10 +246,20 @@ def _asker(handler: RequestHandler, method: str) -> int:
     return hash((method, request.path, request.remote_ip, request.headers.get("User-Agent")))
 
 
-def _opens_file(handler: RequestHandler) -> bool:
+def _credentials(request: HTTPServerRequest) -> int:
+    """Return what tells by which right somebody asks, as a hash."""
+    return hash((request.headers.get("Authorization"), request.headers.get("Cookie")))
+
+
+def _is_marked(handler: type[object], request: HTTPServerRequest) -> bool:
+    """Whether a request says, or its handler does, that it is nobody's activity."""
+    return not getattr(handler, "_track_activity", True) or "no_track_activity" in request.arguments
+
+
+def _opens_file(request: HTTPServerRequest) -> bool:
     """Whether a contents request asks for a file and not for a folder, which the file browser polls."""
-    kind = handler.request.arguments.get("type", [b""])[-1]
-    content = handler.request.arguments.get("content", [b"1"])[-1]
+    kind = request.arguments.get("type", [b""])[-1]
+    content = request.arguments.get("content", [b"1"])[-1]
     return kind in {b"file", b"notebook"} and content != b"0"
 
 

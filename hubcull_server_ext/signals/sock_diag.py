@@ -150,8 +150,18 @@ def _connection(body: bytes) -> Connection | None:
     info = _attribute(body, _MESSAGE.size, _INFO)
     if info is None or len(info) < _COUNTS_AT + _COUNTS.size:
         return None
-    carried = sum(_COUNTS.unpack_from(info, _COUNTS_AT))
+    carried = sum(counts(info))
     return Connection((inode, cookie), _address(family, local), _address(family, peer), user, carried)
+
+
+def counts(info: bytes) -> tuple[int, ...]:
+    """Return of a `tcp_info` how many bytes were acknowledged, and received.
+
+    Raises:
+        struct.error: when it is too short to say.
+
+    """
+    return _COUNTS.unpack_from(info, _COUNTS_AT)
 
 
 def _attribute(body: bytes, at: int, wanted: int) -> bytes | None:

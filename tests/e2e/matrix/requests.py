@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import http.client
+import os
+import socket
 from collections.abc import Sequence
 from itertools import count
+from urllib.parse import urlsplit
 
 from harness.sockets import Socket
 from tests.e2e.matrix.scene import A_PERSON, Scene
@@ -53,6 +57,97 @@ def down_and_up(scene: Scene) -> None:
     scene.again(lambda: _send(scene, requests), A_PERSON)
 
 
+_LARGE = 200_000_000
+"""Bytes of a file that nobody sends or takes within a watch; what lies between the ends has 20 MB of it."""
+_PIECE, _EVERY = 500_000, 2.0
+"""Bytes that a slow network takes every so many seconds."""
+
+
+class _Slow:
+    """A connection to the server for a request that takes longer than anybody watches."""
+
+    def __init__(self, scene: Scene, path: str) -> None:
+        parts = urlsplit(f"{scene.browser.url}{path}")
+        self.connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
+        self.connection.connect()
+        self.socket: socket.socket = self.connection.sock
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100_000)
+        scene.at_end(self.connection.close)
+        self.path, self.headers = parts.path, {"Authorization": f"token {scene.browser.token}"}
+
+    def ask(self) -> http.client.HTTPResponse:
+        """Ask for a file; return its answer, which has not been read."""
+        self.connection.request("GET", self.path, headers=self.headers)
+        answer = self.connection.getresponse()
+        assert answer.status == 200, answer.status
+        return answer
+
+
+def _take(scene: Scene, path: str) -> None:
+    """Download slowly."""
+    answer = _Slow(scene, path).ask()
+    taken, looks = [0], [0]
+
+    def take() -> None:
+        taken[0] += len(answer.read(_PIECE))
+
+    def goes_on() -> bool:
+        looks.append(taken[0])
+        return looks[-1] > looks[-2] and bool(answer.length)
+
+    scene.again(take, _EVERY)
+    scene.premise("the download goes on", goes_on)
+
+
+def _large_file(scene: Scene) -> None:
+    os.truncate(scene.file("large.bin", ""), _LARGE)
+
+
+def slow_download(scene: Scene) -> None:
+    """Row 45a."""
+    _large_file(scene)
+    _take(scene, "files/large.bin")
+
+
+def stalled_download(scene: Scene) -> None:
+    """Row 45b: begun, and neither taken nor given up."""
+    _large_file(scene)
+    slow = _Slow(scene, "files/large.bin")
+    slow.ask().read(_PIECE)
+
+    def waits() -> bool:
+        return len(slow.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)) == 1
+
+    scene.premise("its bytes wait to be taken", waits)
+
+
+def slow_upload(scene: Scene) -> None:
+    """Row 45c."""
+    assert scene.browser.call("GET", "api/contents").ok
+    slow = _Slow(scene, "api/contents/up.bin")
+    slow.connection.putrequest("PUT", slow.path)
+    for name, value in {**slow.headers, "Content-Length": str(_LARGE)}.items():
+        slow.connection.putheader(name, value)
+    slow.connection.endheaders()
+    given, looks = [0], [0]
+
+    def give() -> None:
+        slow.socket.sendall(b" " * _PIECE)
+        given[0] += _PIECE
+
+    def goes_on() -> bool:
+        looks.append(given[0])
+        return looks[-2] < looks[-1] < _LARGE
+
+    scene.again(give, _EVERY)
+    scene.premise("the upload goes on", goes_on)
+
+
+def slow_download_of_an_app(scene: Scene) -> None:
+    """Row 45d."""
+    _take(scene, "app/file")
+
+
 def monitoring(scene: Scene) -> None:
     """Row 48."""
     _send(scene, [("GET", "lab", None)])
@@ -74,6 +169,15 @@ def hidden_tab(scene: Scene) -> None:
     scene.at_end(events.close)
 
 
-REQUESTS: dict[str, Maker] = {"9": writing, "27": reloading, "45": down_and_up, "48": monitoring}
+REQUESTS: dict[str, Maker] = {
+    "9": writing,
+    "27": reloading,
+    "45": down_and_up,
+    "45a": slow_download,
+    "45b": stalled_download,
+    "45c": slow_upload,
+    "45d": slow_download_of_an_app,
+    "48": monitoring,
+}
 TABS: dict[str, Maker] = {"4a": visible_tab, "5a": hidden_tab}
 MAKERS: dict[str, Maker] = REQUESTS | TABS

@@ -1,4 +1,4 @@
-"""An app behind a proxy: a page, a heartbeat, and a stream of events that never ends.
+"""An app behind a proxy: a page, a heartbeat, a large file, and a stream of events that never ends.
 
 Its arguments are the port and the file into which it writes a dot for each event that somebody took.
 """
@@ -8,6 +8,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+LARGE = 60_000_000
+"""Bytes of the file."""
+
 
 class App(BaseHTTPRequestHandler):
     """Answers everything; `/events` for as long as somebody listens."""
@@ -16,6 +19,11 @@ class App(BaseHTTPRequestHandler):
         """Answer."""
         events = self.path.endswith("/events")
         self.send_response(200)
+        if self.path.endswith("/file"):
+            self.send_header("Content-Length", str(LARGE))
+            self.end_headers()
+            self.wfile.write(bytes(LARGE))
+            return
         self.send_header("Content-Type", "text/event-stream" if events else "text/html")
         self.end_headers()
         self.wfile.write(b"data: hello\n\n")
