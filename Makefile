@@ -7,8 +7,8 @@ PYTHON ?= python3
 ARGS   ?=
 # The major version of the JupyterHub that e2e and demo run: 4, 5 or 6.
 HUB    ?= 6
-# How many tests run at once where they have processes to wait for; more than two for each core would not only wait.
-AT_ONCE ?= 4
+# How many tests run at once where most of their time is waiting; enough to keep two cores busy.
+AT_ONCE ?= 6
 # A family of the matrix has up to twenty servers, and some of them compute.
 FAMILIES_AT_ONCE ?= 3
 
