@@ -60,10 +60,22 @@ class HubcullSettings(Configurable):
         help="""Whether to watch requests and websockets by their handler's class. Default: True. Off, a
         person who only edits files is not seen."""
     ).tag(config=True)
+    watch_websockets = Bool(
+        help="""Whether to say how many browsers hold a websocket, and since when only pings went over any.
+        Default: True. It is worth nothing. Needs watch_requests."""
+    ).tag(config=True)
     watch_background = Bool(
         help="""Whether to watch for work outside cells and terminals: what kernels do after their cells,
         detached jobs, tmux and the like. Default: True, for it only ever protects. Linux only; elsewhere it
         does nothing."""
+    ).tag(config=True)
+    watch_gpus = Bool(
+        help="""Whether to count what processes in the background use of NVIDIA's GPUs. Default: True. None is
+        asked that no process of the server has open. Needs watch_background."""
+    ).tag(config=True)
+    watch_network = Bool(
+        help="""Whether to count what processes in the background exchange with other machines over TCP.
+        Default: True, for it only ever protects. Needs watch_background."""
     ).tag(config=True)
     watch_apps = Bool(
         help="""Whether to tell, for each app behind jupyter-server-proxy, what people do there from what its
@@ -97,6 +109,10 @@ class HubcullSettings(Configurable):
         help="""Apps that say of themselves whether they are used, each a dictionary with app, its name; url,
         file or command; and if need be expression, content, means and timeout. Default: none. In the
         environment: a list in JSON.""",
+    ).tag(config=True)
+    watch_interplay = Bool(
+        help="""Whether to say, in reports and in the log, which cullers this server has itself.
+        Default: True. Nothing is changed about them."""
     ).tag(config=True)
     publish_work = Bool(
         help="""Whether to show our clock of work as the server's own activity, so that the Hub's
@@ -144,9 +160,21 @@ class HubcullSettings(Configurable):
     def _default_watch_requests(self) -> bool:
         return self._from_environment("watch_requests", _boolean, True)
 
+    @default("watch_websockets")
+    def _default_watch_websockets(self) -> bool:
+        return self._from_environment("watch_websockets", _boolean, True)
+
     @default("watch_background")
     def _default_watch_background(self) -> bool:
         return self._from_environment("watch_background", _boolean, True)
+
+    @default("watch_gpus")
+    def _default_watch_gpus(self) -> bool:
+        return self._from_environment("watch_gpus", _boolean, True)
+
+    @default("watch_network")
+    def _default_watch_network(self) -> bool:
+        return self._from_environment("watch_network", _boolean, True)
 
     @default("watch_apps")
     def _default_watch_apps(self) -> bool:
@@ -175,6 +203,10 @@ class HubcullSettings(Configurable):
     @default("app_checks")
     def _default_app_checks(self) -> list[dict[str, Any]]:
         return self._from_environment("app_checks", _objects, [])
+
+    @default("watch_interplay")
+    def _default_watch_interplay(self) -> bool:
+        return self._from_environment("watch_interplay", _boolean, True)
 
     @default("publish_work")
     def _default_publish_work(self) -> bool:

@@ -20,6 +20,7 @@ from hubcull_server_ext.signals.adapters import AdaptersSource, data_home
 from hubcull_server_ext.signals.apps import AppsSource, is_proxied
 from hubcull_server_ext.signals.background import Around, BackgroundSource
 from hubcull_server_ext.signals.collaboration import CollaborationSource, is_room
+from hubcull_server_ext.signals.counters import CounterSource
 from hubcull_server_ext.signals.foreign import ForeignSource
 from hubcull_server_ext.signals.gateway_kernels import GatewayKernels, are_remote
 from hubcull_server_ext.signals.gpu import GpuCounter
@@ -59,15 +60,16 @@ def make_sources(options: HubcullSettings, server: Any, changed: Callable[[], No
     on: dict[str, SignalSource] = {}
     off = []
     for name, (kind, is_wanted, make) in _SOURCES.items():
-        wanted, source = True, None
+        wanted = True
+        source: SignalSource
         try:
             wanted = is_wanted(options)
             source = make(parts)
+            if wanted:
+                parts.watching[name] = source
         except Exception as error:
             options.log.debug("hubcull: %s can not be watched", name, exc_info=True)
             source = Unmade(name, type(error).__name__, getattr(kind, "strength", None))
-        else:
-            parts.watching |= {name} if wanted else set()
         if wanted:
             on[name] = source
         else:
@@ -80,8 +82,8 @@ class _Parts:
 
     def __init__(self, options: HubcullSettings, server: Any, changed: Callable[[], None]) -> None:
         self.options, self.server, self.changed = options, server, changed
-        self.watching: set[str] = set()
-        """The sources that are on and could be made."""
+        self.watching: dict[str, SignalSource] = {}
+        """The sources that are on and could be made, of those before."""
         self.kernels: KernelsSource | GatewayKernels | None = None
         self.terminals: TerminalsSource | None = None
         self.background: BackgroundSource | None = None
@@ -152,7 +154,15 @@ def _terminals(parts: _Parts) -> SignalSource:
 def _requests(parts: _Parts) -> SignalSource:
     typed = parts.terminals.keystroke if parts.terminals and "terminals" in parts.watching else None
     kernels = parts.kernels if "kernels" in parts.watching else None
-    return RequestsSource(parts.hook, clock.monotonic, typed, parts.changed, parts.elsewhere, kernels)
+    return RequestsSource(
+        parts.hook,
+        clock.monotonic,
+        typed,
+        parts.changed,
+        parts.elsewhere,
+        kernels,
+        parts.options.watch_websockets,
+    )
 
 
 def _apps(parts: _Parts) -> SignalSource:
@@ -173,9 +183,17 @@ def _background(parts: _Parts) -> SignalSource:
         options.not_work,
         options.sample_interval,
         parts.changed,
-        (GpuCounter(table, parts.alone), SocketBytes(table, os.getpid(), os.geteuid())),
+        [source for source in parts.watching.values() if isinstance(source, CounterSource)],
     )
     return parts.background
+
+
+def _gpus(parts: _Parts) -> SignalSource:
+    return CounterSource("gpus", GpuCounter(parts.table, parts.alone))
+
+
+def _network(parts: _Parts) -> SignalSource:
+    return CounterSource("network", SocketBytes(parts.table, os.getpid(), os.geteuid()))
 
 
 def _keepalive(parts: _Parts) -> SignalSource:
@@ -218,11 +236,13 @@ _SOURCES: dict[str, tuple[type, Callable[[HubcullSettings], bool], Callable[[_Pa
     "requests": (RequestsSource, lambda o: o.watch_requests, _requests),
     "apps": (AppsSource, lambda o: o.watch_apps, _apps),
     "collaboration": (CollaborationSource, lambda o: o.watch_collaboration, _collaboration),
+    "gpus": (CounterSource, lambda o: o.watch_background and o.watch_gpus, _gpus),
+    "network": (CounterSource, lambda o: o.watch_background and o.watch_network, _network),
     "background": (BackgroundSource, lambda o: o.watch_background, _background),
     "keepalive": (KeepaliveSource, lambda o: o.watch_keepalive, _keepalive),
     "plugins": (PluginsSource, lambda o: o.watch_plugins, _plugins),
-    "adapters": (AdaptersSource, lambda _: True, _adapters),
-    "interplay": (InterplaySource, lambda _: True, _interplay),
+    "adapters": (AdaptersSource, lambda o: o.watch_app_files or bool(o.app_checks), _adapters),
+    "interplay": (InterplaySource, lambda o: o.watch_interplay, _interplay),
     "foreign": (ForeignSource, lambda o: o.watch_foreign, _foreign),
 }
 """Each source's class, whether it is on, and how it is made; who is told of others comes after them."""

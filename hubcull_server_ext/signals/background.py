@@ -192,7 +192,7 @@ class BackgroundSource:
         """Return what each process used by all counters together."""
         units: dict[Identity, float] = {}
         for counter in self._counters:
-            with suppress(Exception):  # what it counted until now stands
+            with suppress(Exception):  # what it counted until now stands; its own source says so
                 self._counters[counter] = counter.read(members, now)
             for identity, used in self._counters[counter].items():
                 units[identity] = units.get(identity, 0.0) + used

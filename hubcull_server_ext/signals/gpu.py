@@ -21,6 +21,7 @@ from hubcull_server_ext.signals.nvml import LIBRARY, Nvml, NvmlError
 from hubcull_server_ext.signals.proc_files import ProcessFiles
 from hubcull_server_ext.signals.process import Process
 from hubcull_server_ext.signals.usage import Identity
+from hubcull_server_ext.snapshot import SourceError, UnavailableError
 
 RETRY = 600.0
 """Seconds after a failure in which nothing is asked again."""
@@ -60,6 +61,7 @@ class GpuCounter:
         self._hangs: threading.Thread | None = None
         self._read_at: float | None = None
         self._not_before = float("-inf")
+        self._trouble: str | None = None
         self._translates = False
         self._open: dict[Identity, tuple[int, frozenset[int]]] = {}
         self._totals: dict[Identity, float] = {}
@@ -78,12 +80,28 @@ class GpuCounter:
         self._read_at = None if readings is None else now
         return dict(self._totals)
 
+    def check(self) -> None:
+        """Say whether there is a device, and whether what is open of them is known.
+
+        Raises:
+            UnavailableError: without a device of NVIDIA's.
+            SourceError: after the library failed, until it answers or no process has a device open.
+
+        """
+        if not self._is_there():
+            raise UnavailableError("no NVIDIA GPU here")
+        if self._trouble is not None:
+            raise SourceError(f"the driver can not be asked: {self._trouble}")
+
+    def _is_there(self) -> bool:
+        return os.path.exists(f"{self._prefix}ctl")  # noqa: PTH110 - a Path takes longer
+
     def _opened(self, processes: Sequence[Process]) -> dict[Identity, tuple[int, frozenset[int]]]:
         """Return what each has used of a processor (ticks), and which devices it has open.
 
         Who has used nothing has opened none: the driver's libraries take far more than a tick to load.
         """
-        if not os.path.exists(f"{self._prefix}ctl"):  # noqa: PTH110 - a Path takes longer
+        if not self._is_there():
             return {}
         found = {}
         for process in processes:
@@ -101,11 +119,15 @@ class GpuCounter:
         self._hangs = None
         try:
             if is_held and now >= self._not_before:
-                return self._within_limit(self._readings)
-            if not is_held and self._nvml is not None:
-                self._within_limit(self._close)
-        except (OSError, NvmlError, TimeoutError):
-            self._not_before = now + RETRY
+                readings = self._within_limit(self._readings)
+                self._trouble = None
+                return readings
+            if not is_held:
+                self._trouble = None
+                if self._nvml is not None:
+                    self._within_limit(self._close)
+        except (OSError, NvmlError, TimeoutError) as error:
+            self._not_before, self._trouble = now + RETRY, type(error).__name__
             if self._hangs is None:
                 with suppress(TimeoutError):
                     self._within_limit(self._close)

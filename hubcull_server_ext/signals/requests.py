@@ -62,6 +62,7 @@ class RequestsSource:
         changed: called when a person, or something unknown, acted.
         elsewhere: whether another source watches a handler's class, so that this one leaves it alone.
         kernels: is told what goes over kernels' websockets.
+        browsers: whether to say how many browsers hold a websocket.
 
     """
 
@@ -75,6 +76,7 @@ class RequestsSource:
         changed: Callable[[], None] = lambda: None,
         elsewhere: Callable[[type[object]], bool] = lambda _handler: False,
         kernels: KernelTraffic | None = None,
+        browsers: bool = True,
     ) -> None:
         self._hook = hook
         self._clock = clock
@@ -88,7 +90,7 @@ class RequestsSource:
         hook.add_mover(self._see_moving, lambda handler: not elsewhere(handler))
         self._rhythms, self._saves = Rhythms(), Saves()
         self._askers: dict[int, str | None] = {}
-        self._websockets = Websockets(hook, clock, kernels or NoTraffic(), self._failed)
+        self._websockets = Websockets(hook, clock, kernels or NoTraffic(), self._failed, browsers)
 
     def reconcile(self) -> None:
         """See to it that requests are seen."""

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from hubcull_server_ext.signals.process import Process
 from hubcull_server_ext.signals.sock_diag import INET, INET6, Answer, Connection, request
 from hubcull_server_ext.signals.usage import MOVES, Identity
+from hubcull_server_ext.snapshot import SourceError
 
 _SOCK_DIAG = 4
 _TIME_LIMIT = 1.0
@@ -107,6 +108,7 @@ class SocketBytes:
     ) -> None:
         self._files, self._server, self._user, self._ask = files, server, user, ask
         self._next = float("-inf")
+        self._trouble: str | None = None
         self._last: Mapping[_Key, int] | None = None
         self._has_told = False
         self._owed: dict[_Key, int] = {}
@@ -123,14 +125,25 @@ class SocketBytes:
         if now >= self._next:
             try:
                 found = self._ask()
-            except (OSError, ValueError, struct.error):
-                self._next, self._last = now + _AGAIN, None
+            except (OSError, ValueError, struct.error) as error:
+                self._next, self._last, self._trouble = now + _AGAIN, None, type(error).__name__
             else:
+                self._trouble = None
                 self._next = now + _PAUSE * len(found)
                 self._take(found, {process.identity: process for process in processes}, now)
         if not self._has_told:
             return {}
         return {process.identity: self._units.get(process.identity, 0.0) for process in processes}
+
+    def check(self) -> None:
+        """Say whether Linux tells.
+
+        Raises:
+            SourceError: after it did not, until it does.
+
+        """
+        if self._trouble is not None:
+            raise SourceError(f"connections can not be counted: {self._trouble}")
 
     def _take(self, found: Sequence[Connection], members: Mapping[Identity, Process], now: float) -> None:
         """Take all connections; what one has carried before the first time is nobody's."""

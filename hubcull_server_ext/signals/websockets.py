@@ -54,6 +54,7 @@ class Websockets:
         clock: monotonic seconds.
         kernels: is told what goes over kernels' websockets.
         failed: called with what went wrong in looking at a message.
+        shown: whether to say how many browsers there are; without, only kernels' websockets are looked into.
 
     """
 
@@ -63,14 +64,17 @@ class Websockets:
         clock: Callable[[], float],
         kernels: KernelTraffic,
         failed: Callable[[Exception], None] = lambda _error: None,
+        shown: bool = True,
     ) -> None:
-        self._clock, self._kernels, self._failed = clock, kernels, failed
+        self._clock, self._kernels, self._failed, self._shown = clock, kernels, failed, shown
         self._open: weakref.WeakKeyDictionary[WebSocketHandler, int] = weakref.WeakKeyDictionary()
         self._said_at: float | None = None
         hook.add(self._see, lambda handler: issubclass(handler, WebSocketHandler))
 
     def signals(self, now: float) -> list[wire.Signal]:
         """Return how many browsers are connected and for how long they have been silent, if any ever was."""
+        if not self._shown:
+            return []
         browsers = {browser for socket, browser in list(self._open.items()) if _is_open(socket)}
         if self._said_at is None and not browsers:
             return []
@@ -89,7 +93,7 @@ class Websockets:
 
     def _watch(self, handler: WebSocketHandler) -> None:
         """See what goes over it in both directions; what only answers a page's polls says nothing."""
-        if is_echo_of_polls(type(handler)):
+        if is_echo_of_polls(type(handler)) or not (self._shown or is_kernel_socket(type(handler))):
             return
         see = self._see_kernel_message if is_kernel_socket(type(handler)) else self._see_message
         watch_messages(handler, see, self._failed)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from jupyter_server.serverapp import ServerApp
 from hubcull_server_ext import wire
 from hubcull_server_ext.app import HubcullExtension
 from hubcull_server_ext.signals.background import BackgroundSource
+from hubcull_server_ext.signals.counters import CounterSource
 from hubcull_server_ext.signals.gpu import GpuCounter
 from hubcull_server_ext.signals.sockets import SocketBytes
 from tests.component.ext.kernel_watch import heard
@@ -25,8 +27,13 @@ from tests.component.ext.waiting import until
 TOKEN = "made-up-token"
 SOURCES = (
     *("kernels", "terminals", "requests", "apps", "collaboration", "background"),
-    *("keepalive", "plugins", "adapters", "interplay", "foreign"),
+    *("gpus", "network", "keepalive", "plugins", "adapters", "interplay", "foreign"),
 )
+
+
+WELL = dict.fromkeys(SOURCES, wire.Health.OK)
+if not Path("/dev/nvidiactl").exists():
+    WELL["gpus"] = wire.Health.UNAVAILABLE
 
 
 @dataclass
@@ -109,22 +116,7 @@ async def test_server_reports_itself_with_its_own_token(
     first, second = service.reports[:2]
     assert set(service.tokens) == {f"Bearer {TOKEN}"}
     assert (first.server, first.boot_id, second.sequence) == ("ada/gpu", second.boot_id, first.sequence + 1)
-    assert {s.name: s.health for s in second.sources} == dict.fromkeys(
-        (
-            "kernels",
-            "terminals",
-            "requests",
-            "apps",
-            "adapters",
-            "collaboration",
-            "background",
-            "keepalive",
-            "plugins",
-            "interplay",
-            "foreign",
-        ),
-        wire.Health.OK,
-    )
+    assert {s.name: s.health for s in second.sources} == WELL
     assert (first.about.mem_limit, first.can) == (1073741824, ("deadline",))
     assert len(json.dumps(wire.to_json(second))) < 4096
     assert extension(jp_serverapp).current_activity() is None  # type: ignore[func-returns-value]
@@ -218,7 +210,8 @@ async def test_the_background_is_counted_by_what_the_process_table_does_not_know
     await started(jp_serverapp)
     background = extension(jp_serverapp)._sources["background"]
     assert isinstance(background, BackgroundSource)
-    assert {type(counter) for counter in background._counters} == {GpuCounter, SocketBytes}
+    counters = [counter for counter in background._counters if isinstance(counter, CounterSource)]
+    assert [type(counter._counter) for counter in counters] == [GpuCounter, SocketBytes]
 
 
 async def test_outside_a_hub_it_does_nothing_and_says_so_once(

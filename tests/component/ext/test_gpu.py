@@ -17,12 +17,14 @@ import pytest
 
 from hubcull_server_ext import clock, wire
 from hubcull_server_ext.signals.background import Around, BackgroundSource
+from hubcull_server_ext.signals.counters import CounterSource
 from hubcull_server_ext.signals.gpu import RETRY, GpuCounter
 from hubcull_server_ext.signals.gpu_use import COMPUTES
 from hubcull_server_ext.signals.jobs import NOT_WORK
 from hubcull_server_ext.signals.process import Process
 from hubcull_server_ext.signals.processes import ProcessTable
 from hubcull_server_ext.signals.ttys import Clocks
+from hubcull_server_ext.snapshot import SourceError, UnavailableError
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 pytestmark = [
@@ -232,8 +234,10 @@ def test_what_a_device_does_not_tell_is_not_idleness_and_no_error(card: Card) ->
     ("name", "code"), [("init_code", 9), ("device_count", 0), ("process_code", LOST), ("minor_code", LOST)]
 )
 def test_after_an_error_nothing_is_asked_for_a_while(card: Card, name: str, code: int) -> None:
-    """No driver, no device, a broken one; and when all is well again, it is found."""
+    """No driver, no device, a broken one; and when all is well again, it is found. Meanwhile that is said."""
     job, counter = card.hold("nvidia0"), card.counter()
+    source = CounterSource("gpus", counter)
+    assert source.collect(0) == []
     well = {"device_count": 1}.get(name, 0)
     card.set(name, code)
     assert card.look(counter, 0, job) == {}
@@ -242,11 +246,28 @@ def test_after_an_error_nothing_is_asked_for_a_while(card: Card, name: str, code
     for now in (10, RETRY - 1):
         card.sampled((job, 50))
         assert card.look(counter, now, job) == {}
+        with pytest.raises(SourceError, match=r"^the driver can not be asked: NvmlError$"):
+            source.collect(now)
     assert card.get("inits") == 1
     card.look(counter, RETRY, job)
     card.sampled((job, 50))
     assert card.look(counter, RETRY + 10, job) == {job: 5}
+    assert source.collect(RETRY + 10) == []
     assert card.get("inits") == 2
+
+
+def test_nothing_is_said_where_nothing_could_be_counted(card: Card) -> None:
+    """A failure is forgotten when no process has a GPU open any more; without a GPU there is no source."""
+    job, counter = card.hold("nvidia0"), card.counter()
+    card.set("init_code", 9)
+    card.look(counter, 0, job)
+    with pytest.raises(SourceError):
+        counter.check()
+    card.look(counter, 10)
+    counter.check()
+    (card.folder / "nvidiactl").unlink()
+    with pytest.raises(UnavailableError):
+        CounterSource("gpus", counter).collect(20)
 
 
 def test_without_the_library_nothing_is_counted_until_it_is_there(card: Card) -> None:
@@ -277,6 +298,8 @@ def test_a_library_that_hangs_holds_up_nobody(card: Card) -> None:
         card.sampled((job, 50))
         assert card.look(counter, now, job) == {job: 5}
     assert clock.monotonic() - begun < 5
+    with pytest.raises(SourceError, match="TimeoutError"):
+        counter.check()
     assert card.get("questions") == asked + 1
     card.set("hangs", 0)
     for thread in threading.enumerate():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import pytest
@@ -10,18 +9,22 @@ from jupyter_server.serverapp import ServerApp
 
 from hubcull_server_ext import sources as all_sources
 from hubcull_server_ext import wire
+from hubcull_server_ext.config import HubcullSettings
 from hubcull_server_ext.signals.adapters import AdaptersSource
 from hubcull_server_ext.signals.apps import AppsSource
 from hubcull_server_ext.signals.background import BackgroundSource
 from hubcull_server_ext.signals.collaboration import CollaborationSource
 from hubcull_server_ext.signals.foreign import ForeignSource
+from hubcull_server_ext.signals.gpu import GpuCounter
 from hubcull_server_ext.signals.interplay import InterplaySource
 from hubcull_server_ext.signals.keepalive import KeepaliveSource
 from hubcull_server_ext.signals.kernels import KernelsSource
 from hubcull_server_ext.signals.plugins import PluginsSource
 from hubcull_server_ext.signals.requests import RequestsSource
+from hubcull_server_ext.signals.sockets import SocketBytes
 from hubcull_server_ext.signals.terminals import TerminalsSource
-from tests.component.ext.test_app import SOURCES, FakeService, extension, hub_env, service, started
+from tests.component.ext.test_app import WELL, FakeService, extension, hub_env, service, started
+from tests.component.ext.test_kernel_input import Page
 from tests.component.ext.waiting import until
 
 __all__ = ["hub_env", "service"]  # fixtures
@@ -38,6 +41,26 @@ KINDS: dict[str, type] = {
     "adapters": AdaptersSource,
     "interplay": InterplaySource,
     "foreign": ForeignSource,
+    "gpus": GpuCounter,
+    "network": SocketBytes,
+}
+"""Each source, and where it may break."""
+COUNTERS = ("gpus", "network")
+WEAK = ("background", "interplay", *COUNTERS)
+SWITCHES = {
+    "watch_kernels": ["kernels"],
+    "watch_terminals": ["terminals"],
+    "watch_requests": ["requests"],
+    "watch_apps": ["apps"],
+    "watch_collaboration": ["collaboration"],
+    "watch_background": ["background", *COUNTERS],
+    "watch_gpus": ["gpus"],
+    "watch_network": ["network"],
+    "watch_keepalive": ["keepalive"],
+    "watch_plugins": ["plugins"],
+    "watch_app_files": ["adapters"],
+    "watch_interplay": ["interplay"],
+    "watch_foreign": ["foreign"],
 }
 COMPUTES = "import time\nend = time.time() + 60\nwhile time.time() < end: pass"
 PATH = "/home/ada/plans.txt"
@@ -47,6 +70,8 @@ WORDS = {
     "reconcile": "reconcile: RuntimeError",
     "sample": "sample: RuntimeError",
     "collect": "RuntimeError",
+    "read": "can not be counted: RuntimeError",
+    "check": "RuntimeError",
 }
 """What of a source breaks -> what is said of it."""
 
@@ -75,10 +100,20 @@ def health_of(reports: list[wire.Report]) -> dict[str, wire.Source]:
     return {source.name: source for source in reports[-1].sources} if reports else {}
 
 
-def is_said(words: str, name: str, service: FakeService) -> bool:
-    """Whether the newest report says this of a source."""
+def states(service: FakeService) -> dict[str, wire.Health]:
+    """Return how each source does by the newest report."""
+    return {name: source.health for name, source in health_of(service.reports).items()}
+
+
+def said_of(name: str, service: FakeService) -> str:
+    """Return what the newest report says of a source."""
     source = health_of(service.reports).get(name)
-    return source is not None and words in (source.detail or "")
+    return "" if source is None else source.detail or ""
+
+
+def kinds(service: FakeService) -> set[str]:
+    """Return the kinds of all signals of the newest report."""
+    return {signal.kind for signal in service.reports[-1].signals} if service.reports else set()
 
 
 def at_work(service: FakeService) -> set[str]:
@@ -89,11 +124,31 @@ def at_work(service: FakeService) -> set[str]:
 
 def test_all_sources_are_here() -> None:
     """A source that is new is missing here until it is tried below."""
-    assert set(KINDS) == set(SOURCES) == set(all_sources._SOURCES)
+    assert set(KINDS) == set(WELL) == set(all_sources._SOURCES)
+
+
+async def only_one_fails(
+    monkeypatch: pytest.MonkeyPatch, service: FakeService, app: ServerApp, name: str, act: str
+) -> None:
+    """Begin anew with one act of one source broken; assert that this is said of it, and nothing of others."""
+
+    def breaks(*_args: Any, **_kwargs: Any) -> None:
+        raise RuntimeError(PATH)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(KINDS[name], act, breaks, raising=False)
+        service.reports.clear()
+        await begun_anew(app)
+        await until(lambda: WORDS[act] in said_of(name, service))
+        assert states(service) == {**WELL, name: wire.Health.FAILED}
+        await extension(app).stop_extension()
+    strength = wire.Strength.WEAK if name in WEAK else None
+    assert health_of(service.reports)[name].strength is strength
+    assert PATH not in repr(service.reports)
 
 
 @pytest.mark.usefixtures("hub_env")
-@pytest.mark.parametrize("act", WORDS)
+@pytest.mark.parametrize("act", ["__init__", "start", "reconcile", "sample", "collect"])
 async def test_a_source_fails_alone(
     monkeypatch: pytest.MonkeyPatch, service: FakeService, jp_serverapp: ServerApp, act: str
 ) -> None:
@@ -102,25 +157,82 @@ async def test_a_source_fails_alone(
     A weak one stays weak: its failure is no reason to hold the server.
     """
     await started(jp_serverapp)
+    await until(lambda: states(service) == WELL)
+    for name in KINDS.keys() - COUNTERS:
+        await only_one_fails(monkeypatch, service, jp_serverapp, name, act)
+
+
+@pytest.mark.usefixtures("hub_env")
+@pytest.mark.parametrize("act", ["__init__", "read", "check"])
+async def test_a_counter_fails_alone(
+    monkeypatch: pytest.MonkeyPatch, service: FakeService, jp_serverapp: ServerApp, act: str
+) -> None:
+    """What uses a GPU or the network can not be counted then, and what computes can."""
+    await started(jp_serverapp)
+    await until(lambda: states(service) == WELL)
+    for name in COUNTERS:
+        await only_one_fails(monkeypatch, service, jp_serverapp, name, act)
+
+
+@pytest.mark.usefixtures("hub_env")
+async def test_every_switch_switches_off_its_source_and_no_other(
+    service: FakeService, jp_serverapp: ServerApp
+) -> None:
+    """Those of others' parts, too: what is counted in the background is off with the background."""
+    await started(jp_serverapp)
+    await until(lambda: states(service) == WELL)
+    ours = extension(jp_serverapp)
+    switches = {name for name in HubcullSettings.class_trait_names() if name.startswith("watch_")}
+    assert SWITCHES.keys() == switches - {"watch_websockets"}  # no source of its own: below
+    for switch, off in SWITCHES.items():
+        assert getattr(ours, switch) is True
+        setattr(ours, switch, False)
+        service.reports.clear()
+        await begun_anew(jp_serverapp)
+        await until(lambda: service.reports)
+        assert states(service) == {**WELL, **dict.fromkeys(off, wire.Health.OFF)}, switch
+        setattr(ours, switch, True)
+
+
+@pytest.mark.usefixtures("hub_env")
+async def test_the_servers_own_cullers_are_told_only_if_wanted(
+    capfd: pytest.CaptureFixture[str], service: FakeService, jp_serverapp: ServerApp
+) -> None:
+    """Neither in a report nor in the log."""
+    await started(jp_serverapp)
+    await until(lambda: wire.Kind.SERVER_CULLER in kinds(service))
+    assert "MappingKernelManager.cull_idle_timeout" in capfd.readouterr().err
+    extension(jp_serverapp).watch_interplay = False
+    service.reports.clear()
+    await begun_anew(jp_serverapp)
     await until(lambda: service.reports)
-    assert {source.health for source in health_of(service.reports).values()} == {wire.Health.OK}
-    for name, kind in KINDS.items():
-        with monkeypatch.context() as broken:
+    assert wire.Kind.SERVER_CULLER not in kinds(service)
+    assert "MappingKernelManager.cull_idle_timeout" not in capfd.readouterr().err
 
-            def breaks(*_args: Any, **_kwargs: Any) -> None:
-                raise RuntimeError(PATH)
 
-            broken.setattr(kind, act, breaks, raising=False)
-            service.reports.clear()
-            await begun_anew(jp_serverapp)
-            await until(partial(is_said, WORDS[act], name, service))
-            found = health_of(service.reports)
-            await extension(jp_serverapp).stop_extension()
-        assert found.keys() == KINDS.keys(), name
-        assert {n for n, source in found.items() if source.health is not wire.Health.OK} == {name}
-        assert found[name].health is wire.Health.FAILED
-        assert found[name].strength == getattr(kind, "strength", None)
-        assert PATH not in repr(service.reports)
+@pytest.mark.usefixtures("hub_env")
+@pytest.mark.timeout(90)
+async def test_browsers_are_counted_only_if_wanted(
+    service: FakeService, jp_serverapp: ServerApp, jp_ws_fetch: Any
+) -> None:
+    """A kernel's question is heard on its websocket all the same."""
+    await started(jp_serverapp)
+    extension(jp_serverapp).watch_websockets = False
+    await begun_anew(jp_serverapp)
+    manager: Any = jp_serverapp.web_app.settings["kernel_manager"]
+    kernel = await manager.start_kernel()
+    socket = await jp_ws_fetch("api", "kernels", kernel, "channels")
+    await until(lambda: wire.Kind.KERNEL_CONNECTIONS in kinds(service))
+    await Page(socket, binary=False).execute("input('?')")
+    await until(lambda: wire.Kind.KERNEL_INPUT in kinds(service), 30)
+    assert wire.Kind.BROWSERS not in kinds(service)
+    extension(jp_serverapp).watch_websockets = True
+    await begun_anew(jp_serverapp)
+    another = await jp_ws_fetch("api", "kernels", kernel, "channels")
+    await until(lambda: wire.Kind.BROWSERS in kinds(service))
+    for one in (socket, another):
+        one.close()
+    await manager.shutdown_all(now=True)
 
 
 @pytest.mark.usefixtures("hub_env")

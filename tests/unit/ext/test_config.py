@@ -50,6 +50,17 @@ def test_environment_sets_what_no_file_does(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings(watch_kernels=True).watch_kernels is True
 
 
+def test_every_switch_has_a_variable_and_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spawner can switch each of them off; nothing else is off by that."""
+    switches = {name for name in HubcullExtension.class_trait_names() if name.startswith("watch_")}
+    assert len(switches) >= 14
+    for name in switches:
+        with monkeypatch.context() as patch:
+            patch.setenv(f"HUBCULL_{name.upper()}", "false")
+            found = settings()
+            assert {switch for switch in switches if not getattr(found, switch)} == {name}
+
+
 def test_defaults_hold_without_any(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is watched every five seconds unless told otherwise; an empty variable tells nothing."""
     monkeypatch.setenv("HUBCULL_SAMPLE_INTERVAL", " ")

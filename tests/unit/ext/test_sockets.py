@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from hubcull_server_ext.signals.counters import CounterSource
 from hubcull_server_ext.signals.process import Process
 from hubcull_server_ext.signals.sock_diag import INET, Connection
 from hubcull_server_ext.signals.sockets import SocketBytes, connections
 from hubcull_server_ext.signals.usage import MOVES, Identity, Meter
+from hubcull_server_ext.snapshot import SourceError
 
 SERVER, US, OTHER_USER = 2, 1000, 1001
 HERE, HERE_TOO, THERE = b"\x0a\0\0\1", b"\x0a\0\0\3", b"\x0a\0\0\2"
@@ -234,7 +236,12 @@ def test_a_connection_that_nobody_accepted_yet_is_nobodys(world: World) -> None:
 
 @pytest.mark.parametrize("fault", [PermissionError(), OSError(93, "protocol"), TimeoutError(), ValueError()])
 def test_where_linux_does_not_tell_nothing_is_known(world: World, fault: Exception) -> None:
-    """It is asked again ten minutes later; what went through meanwhile is nobody's, the rest stays."""
+    """It is asked again ten minutes later; what went through meanwhile is nobody's, the rest stays.
+
+    Until then its source says that it failed, by the class of the error.
+    """
+    source = CounterSource("network", world.counter)
+    assert source.collect(0) == []
     world.carry(50, 3, 10)
     assert world.look() == {10: 3.0, 11: 0.0}
     world.fault = fault
@@ -243,10 +250,13 @@ def test_where_linux_does_not_tell_nothing_is_known(world: World, fault: Excepti
         world.carry(50, 5, 10)
         assert world.look() == {10: 3.0, 11: 0.0}
     assert world.asked == asked + 1
+    with pytest.raises(SourceError, match=f"^connections can not be counted: {type(fault).__name__}$"):
+        source.collect(0)
     world.fault = None
     world.carry(50, 1000, 10)
     world.carry(51, 1000, 11)
     world.look(600.0)
+    assert source.collect(0) == []
     world.carry(51, 2, 11)
     assert world.look() == {10: 3.0, 11: 2.0}
     mute = World(fault=fault)
