@@ -63,8 +63,8 @@ unit component contract: $(READY)
 	@echo "== $@ tests"
 	@$(BIN)/python -m pytest tests/$@ $(SIDE_BY_SIDE) $(ARGS)
 
-# They have kernels and processes to wait for, and the others would only wait for the workers.
-component: SIDE_BY_SIDE = -n $(AT_ONCE) --dist loadfile
+# They have kernels and processes to wait for, some of which compute; the others would only wait for the workers.
+component: SIDE_BY_SIDE = -n 4 --dist loadfile
 
 # The quick ones do without a real Hub and without idle-culler's own tests, which start one.
 ON_A_REAL_HUB := $(patsubst %,tests/parity/test_%.py,real_hub own_tests replay)

@@ -121,7 +121,7 @@ class Service:
 
     def wait_up(self) -> bytes:
         """Wait until it answers its prefix and is no longer starting, and return the answer."""
-        for _ in range(200):
+        for _ in range(900):  # three quarters of a minute, and longer where nothing answers
             asked = urllib.request.Request(self.url)  # noqa: S310 - loopback
             with contextlib.suppress(OSError), self._opener.open(asked, timeout=5) as answer:
                 body: bytes = answer.read()
