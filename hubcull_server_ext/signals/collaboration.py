@@ -4,12 +4,13 @@ A browser sends each change of a shared document through its room's websocket, a
 few seconds, also from a hidden tab, that it is still there. It looks at the first bytes of
 each message, as the Y protocols lay them out, and keeps nothing of an edit. It knows the
 rooms of jupyter_server_ydoc, of jupyter_collaboration before 2, and of
-jupyter_server_documents.
+jupyter_server_documents. What a page writes of a kernel, `shared_notebooks` tells apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
@@ -22,6 +23,7 @@ from hubcull_server_ext.signals.hook import (
     user_name,
     watch_messages,
 )
+from hubcull_server_ext.signals.shared_notebooks import Cells, cells_of
 from hubcull_server_ext.snapshot import SourceError
 
 _ROOMS = frozenset(
@@ -31,10 +33,15 @@ _ROOMS = frozenset(
         ("jupyter_server_documents", "YRoomWebsocket"),
     }
 )
+_SERVER_WRITES = "jupyter_server_documents"
+"""Of these rooms the server itself writes what a kernel says, and pages write what people do."""
 _SYNC, _AWARENESS = 0, 1
 _ASKS, _ANSWERS = 0, 1
+_TEXT, _NOTEBOOK = "file", "notebook"
 _EMPTY = b"\x00\x00"
 """An update that changes nothing: no insertions, no deletions."""
+_TAKEN_UP_WITHIN = 10.0
+"""Seconds from a message to the change that it makes in the server's own copy of a notebook."""
 _MOST = 50
 _REPORTED = 10
 
@@ -46,7 +53,7 @@ class CollaborationSource:
         hook: shows the requests.
         clock: monotonic seconds.
         kernels_speak: whether a kernel has published something just now. What a browser receives from one it
-            writes into the document, and that can not be told from typing by looking at the message.
+            writes into the notebook, and that can not be told from typing by looking at the message.
         changed: called when a person edited something.
 
     """
@@ -63,6 +70,7 @@ class CollaborationSource:
         self._hook, self._clock, self._changed = hook, clock, changed
         self._kernels_speak = kernels_speak
         self._edits: dict[tuple[str, str | None], float] = {}
+        self._doubtful: float | None = None
         self._failure: Exception | None = None
         self._stopped = False
         hook.add(self._see, is_room)
@@ -76,7 +84,7 @@ class CollaborationSource:
         self._stopped = True
 
     def collect(self, now: float) -> list[wire.Signal]:
-        """Return the newest edit of each person, by kind of document.
+        """Return the newest edit of each person, by kind of document, and the newest that may be a kernel's.
 
         Raises:
             SourceError: when a message could not be looked at since the last time; with all that was seen.
@@ -93,6 +101,8 @@ class CollaborationSource:
             )
             for (label, actor), at in list(reversed(self._edits.items()))[:_REPORTED]
         ]
+        if self._doubtful is not None:
+            signals.append(self._page(max(0.0, now - self._doubtful)))
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise SourceError(f"an edit could not be looked at: {type(failure).__name__}", signals)
@@ -113,17 +123,54 @@ class CollaborationSource:
         user = authenticated_user(handler)
         if not user or not isinstance(handler, WebSocketHandler):
             return
-        key = document_kind(str(handler.path_args[0]) if handler.path_args else ""), user_name(user)
+        kind = document_kind(str(handler.path_args[0]) if handler.path_args else "")
+        name = user_name(user)
+        shows_kernels = kind != _TEXT and not is_of(type(handler), _SERVER_WRITES)
 
-        def see(_socket: WebSocketHandler, message: str | bytes) -> None:
-            if not self._stopped and is_edit(message) and not self._kernels_speak():
-                self._edits.pop(key, None)
-                self._edits[key] = self._clock()
-                if len(self._edits) > _MOST:
-                    del self._edits[next(iter(self._edits))]
-                self._changed()
+        def see(socket: WebSocketHandler, message: str | bytes) -> None:
+            if self._stopped or not is_edit(message):
+                return
+            if not shows_kernels or not self._kernels_speak():
+                self._edited(kind, name)
+            else:
+                self._may_be_of_a_kernel(socket, message, kind, name)
 
         watch_messages(handler, see, self._failed)
+
+    def _edited(self, kind: str, name: str | None) -> None:
+        self._edits.pop((kind, name), None)
+        self._edits[kind, name] = self._clock()
+        if len(self._edits) > _MOST:
+            del self._edits[next(iter(self._edits))]
+        self._changed()
+
+    def _may_be_of_a_kernel(
+        self, socket: WebSocketHandler, message: str | bytes, kind: str, name: str | None
+    ) -> None:
+        """Let the notebook tell where it is changed; where that can not be seen, a page may do it itself."""
+        cells, now = cells_of(socket), self._clock()
+        if cells is None or message[0] != _SYNC:
+            self._doubtful = now
+            return
+        cells.senders[name] = now
+        cells.call(partial(self._taken_up, cells, kind))
+
+    def _taken_up(self, cells: Cells, kind: str) -> None:
+        """Count a person's change, as that of whoever has just sent something, if that is one only."""
+        now, senders = self._clock(), cells.senders
+        cells.senders = {name: at for name, at in senders.items() if now - at <= _TAKEN_UP_WITHIN}
+        if cells.senders and not self._stopped:
+            (name, *others) = cells.senders
+            self._edited(kind, None if others else name)
+
+    def _page(self, age: float) -> wire.Signal:
+        weak, presence = wire.Strength.WEAK, wire.Clock.PRESENCE
+        return wire.Signal(wire.Kind.VISIBLE_TAB, self.name, presence, weak, age=age, label=_NOTEBOOK)
+
+
+def is_of(handler: type[object], package: str) -> bool:
+    """Whether a handler's class is one of a package's, or is made of one."""
+    return any(cls.__module__.partition(".")[0] == package for cls in handler.__mro__)
 
 
 def is_room(handler: type[object]) -> bool:
@@ -132,7 +179,10 @@ def is_room(handler: type[object]) -> bool:
 
 
 def document_kind(room: str) -> str:
-    """Return what kind of document a room is of, ``notebook`` or ``file``; its name and id stay here."""
+    """Return what kind of document a room is of, ``notebook`` or ``file``; its name and id stay here.
+
+    One that is of neither by its name may be a notebook.
+    """
     parts = room.split(":")
     return parts[1] if len(parts) == 3 and parts[1].isalpha() else "document"
 

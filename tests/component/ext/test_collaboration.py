@@ -90,8 +90,22 @@ class Editor:
         """Append to the document."""
         before = self.doc.get_state()
         self.text += words
-        update = self.doc.get_update(before)
-        await self.socket.write_message(pycrdt.create_update_message(update), binary=True)
+        await self._send(before)
+
+    @property
+    def cells(self) -> Any:
+        """The cells of a notebook."""
+        return self.doc.get("cells", type=pycrdt.Array)
+
+    async def change(self, act: Callable[[], object]) -> None:
+        """Change the document."""
+        before = self.doc.get_state()
+        act()
+        await self._send(before)
+
+    async def _send(self, before: bytes) -> None:
+        update = pycrdt.create_update_message(self.doc.get_update(before))
+        await self.socket.write_message(update, binary=True)
 
     def close(self) -> None:
         """Close the tab."""
@@ -99,6 +113,15 @@ class Editor:
         self.socket.close()
 
 
+CELL: dict[str, Any] = {
+    "cell_type": "code",
+    "execution_count": None,
+    "id": "a",
+    "metadata": {},
+    "outputs": [],
+    "source": "1",
+}
+NOTEBOOK = {"cells": [CELL], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 Open = Callable[[str], Awaitable[Editor]]
 
 
@@ -110,18 +133,20 @@ def opened(
     http_server_client: object,
     jp_http_port: int,
 ) -> Open:
-    """Return how a page opens a text file: it asks for a session, then for the document's room."""
+    """Return how a page opens a text or a notebook: it asks for a session, then for the document's room."""
     assert http_server_client  # the server listens
 
     async def opened(name: str) -> Editor:
+        kind, form = ("notebook", "json") if name.endswith(".ipynb") else ("file", "text")
         if not (Path(jp_serverapp.root_dir) / name).exists():
-            body = json.dumps({"type": "file", "format": "text", "content": "hello "})
+            content = NOTEBOOK if kind == "notebook" else "hello "
+            body = json.dumps({"type": kind, "format": form, "content": content})
             await jp_fetch("api", "contents", name, method="PUT", body=body)
-        asked = json.dumps({"format": "text", "type": "file"})
+        asked = json.dumps({"format": form, "type": kind})
         response = await jp_fetch("api", "collaboration", "session", name, method="PUT", body=asked)
         session = json.loads(response.body)
         # A browser leaves the colons of a room's name as they are, and the room is found by them.
-        room = f"api/collaboration/room/text:file:{session['fileId']}?sessionId={session['sessionId']}"
+        room = f"api/collaboration/room/{form}:{kind}:{session['fileId']}?sessionId={session['sessionId']}"
         url = f"ws://127.0.0.1:{jp_http_port}{jp_serverapp.base_url}{room}"
         request = tornado.httpclient.HTTPRequest(url, headers=jp_auth_header)
         return Editor(await tornado.websocket.websocket_connect(request))
@@ -152,20 +177,58 @@ async def test_typing_is_told_from_being_there(watch: Watch, opened: Open) -> No
     other.close()
 
 
-async def test_what_a_kernel_prints_is_nobodys_edit(watch: Watch, opened: Open) -> None:
-    """A browser writes outputs into the document; while a kernel speaks, an update proves nobody."""
+async def test_a_text_that_somebody_types_while_a_kernel_speaks_is_an_edit(
+    watch: Watch, opened: Open
+) -> None:
+    """No page writes into a text what it hears of a kernel."""
     editor = await opened("a.txt")
     await until(lambda: str(editor.text) == "hello ")
     watch.kernels_speak = True
-    await editor.type("output")
-    second = await opened("a.txt")
-    await until(lambda: "output" in str(second.text))
-    assert watch.edits() == []
-    watch.kernels_speak = False
-    await second.type("typed")
+    await editor.type("typed")
     await until(watch.edits)
+    assert [edit.kind for edit in watch.edits()] == ["document_edit"]
     editor.close()
-    second.close()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda cells: cells[0]["outputs"].append(pycrdt.Map({"output_type": "stream", "text": "."})),
+        lambda cells: cells[0].update({"execution_count": 3}),
+    ],
+)
+async def test_what_a_page_writes_of_a_kernel_is_nobodys_edit(
+    watch: Watch, opened: Open, act: Callable[[Any], object]
+) -> None:
+    """A page writes outputs into a shared notebook; what is typed there meanwhile is an edit."""
+    page, other = await opened("a.ipynb"), await opened("a.ipynb")
+    await until(lambda: len(page.cells) == 1 and len(other.cells) == 1)
+    watch.kernels_speak = True
+    await page.change(lambda: act(page.cells))
+    await until(lambda: other.cells.to_py() == page.cells.to_py())
+    assert watch.edits() == []
+    source = other.cells[0]["source"]
+    await other.change(lambda: source.insert(0, "x"))
+    await until(watch.edits)
+    (edit,) = watch.edits()
+    assert (edit.kind, edit.label, edit.clock) == ("document_edit", "notebook", wire.Clock.PRESENCE)
+    page.close()
+    other.close()
+
+
+async def test_a_notebook_that_can_not_be_looked_into_is_a_visible_page(
+    watch: Watch, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a kernel speaks, who knows whose a change is: it is worth what a visible tab is."""
+    editor = await opened("a.ipynb")
+    await until(lambda: len(editor.cells) == 1)
+    monkeypatch.setattr("hubcull_server_ext.signals.collaboration.cells_of", lambda _handler: None)
+    watch.kernels_speak = True
+    await editor.change(lambda: editor.cells[0].update({"execution_count": 3}))
+    await until(watch.edits)
+    (weak,) = watch.edits()
+    assert (weak.kind, weak.strength) == ("visible_tab", wire.Strength.WEAK)
+    editor.close()
 
 
 async def test_own_failure_stays_in_the_report(

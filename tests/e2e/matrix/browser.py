@@ -125,6 +125,11 @@ def shared_and_quiet(scene: Scene) -> None:
     falls_silent(scene, tab)
 
 
+def shared_and_seen(scene: Scene) -> None:
+    """Row 43a."""
+    _polls(scene, _shared_text(scene))
+
+
 def shared_and_written(scene: Scene) -> None:
     """Row 44."""
     tab = _shared_text(scene)
@@ -143,6 +148,6 @@ TABS: dict[str, Maker] = {
     "11": saving_nothing,
     "12": reading,
     "43": shared_and_quiet,
-    "44": shared_and_written,
+    "43a": shared_and_seen,
 }
 DASHBOARDS: dict[str, Maker] = {**dict.fromkeys(("41", "41a", "41b"), dashboard), "41d": dask}

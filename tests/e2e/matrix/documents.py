@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.waiting import wait_until
+from tests.e2e.matrix import browser
 from tests.e2e.matrix.scene import A_PERSON, Scene
 from tests.e2e.matrix.stage import Maker
 from tests.e2e.matrix.tab import Tab, falls_silent, notebook
@@ -51,4 +52,4 @@ def typing(scene: Scene) -> None:
 
 
 MAKERS: dict[str, Maker] = {"64": silent_cell, "64a": nobody_types}
-EDITS: dict[str, Maker] = {"64b": typing}
+EDITS: dict[str, Maker] = {"44": browser.shared_and_written, "64b": typing}

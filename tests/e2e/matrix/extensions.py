@@ -8,6 +8,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 
 from harness.processes import alive, below, command_line, find_below
 from harness.waiting import wait_until
+from tests.e2e.matrix import shared
 from tests.e2e.matrix.kernels import COMPUTE
 from tests.e2e.matrix.scene import Scene
 from tests.e2e.matrix.servers import APPS
@@ -87,6 +88,7 @@ def external_kernel(scene: Scene) -> None:
 
 
 MAKERS: dict[str, Maker] = {
+    **shared.MAKERS,
     "16c": dask_computes,
     "16d": dask_rests,
     "36a": papermill,

@@ -88,10 +88,10 @@ def printing_cell_watched(scene: Scene) -> None:
     """Row 3a."""
     kernel = scene.browser.open_kernel()
     kernel.begin("import time\nwhile True:\n    print('.', flush=True); time.sleep(1)")
-    _speaks(scene, kernel)
+    speaks(scene, kernel)
 
 
-def _speaks(scene: Scene, kernel: Kernel) -> None:
+def speaks(scene: Scene, kernel: Kernel) -> None:
     """Have it looked at that its messages come."""
     came = [0]
 
@@ -190,7 +190,7 @@ def animation(scene: Scene) -> None:
     start = "import threading; threading.Thread(target=work, daemon=True).start()"
     kernel = scene.browser.open_kernel()
     assert kernel.run(code + start)["status"] == "ok"
-    _speaks(scene, kernel)
+    speaks(scene, kernel)
 
 
 def typing(scene: Scene) -> None:

@@ -6,8 +6,10 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import psutil
+import zmq
 
 from harness.processes import alive, find_below
 from harness.waiting import wait_until
@@ -219,12 +221,40 @@ def tmux_prompt(scene: Scene) -> None:
 
 
 def flood(scene: Scene) -> None:
-    """Row 49: a cell prints more than is passed on, and goes on."""
-    code = "import time\nfor i in range(20_000): print(i, flush=True)\ntime.sleep(900)"
-    kernel = scene.browser.leave_cell(code)
-    pid = scene.browser.kernel_pid(kernel)
+    """Row 49: a cell prints more than is kept for whoever does not read at once, and goes on."""
+    lines = 20_000
+    code = f"import time\nfor i in range({lines}): print(i, flush=True)\ntime.sleep(900)"
+    with scene.browser.open_kernel() as kernel:
+        pid = scene.browser.kernel_pid(kernel.id)
+        slow = _subscribe(pid)
+        scene.at_end(slow.close)
+        time.sleep(1)  # a subscription joins a moment after it was made
+        kernel.begin(code)
     rests(pid)
+    printed = [frames for frames in iter(lambda: _next(slow), []) if b'"stream"' in b"".join(frames[-4:-3])]
+    assert 0 < len(printed) < lines, f"{len(printed)} of {lines} messages came: none was dropped"
     scene.premise("the kernel runs", lambda: alive(pid))
+
+
+def _subscribe(kernel: int) -> zmq.Socket[bytes]:
+    """Subscribe to what a kernel publishes, with the usual queue of 1000 messages and little beside it."""
+    words = psutil.Process(kernel).cmdline()
+    found = json.loads(Path(words[words.index("-f") + 1]).read_text())
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVBUF, 65536)
+    socket.setsockopt(zmq.RCVTIMEO, 1000)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.subscribe(b"")
+    socket.connect(f"tcp://{found['ip']}:{found['iopub_port']}")
+    return socket
+
+
+def _next(socket: zmq.Socket[bytes]) -> list[bytes]:
+    """Return the frames of the next message, none where no more comes."""
+    try:
+        return socket.recv_multipart()
+    except zmq.Again:
+        return []
 
 
 MAKERS: dict[str, Maker] = {
