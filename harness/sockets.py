@@ -54,6 +54,10 @@ class Socket:
         """Send one message."""
         run(self._socket.send_str(json.dumps(message)))
 
+    def send_bytes(self, message: bytes) -> None:
+        """Send one binary message."""
+        run(self._socket.send_bytes(message))
+
     def wait_for(self, what: str, within: float = 20, **fields: object) -> Any:
         """Wait for a message object with these fields and return it; ``what`` is for the error.
 

@@ -6,181 +6,26 @@ A real server, with words planted wherever people put some, and every byte of ev
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from harness.calls import Answer, call
-from harness.ports import free_ports
-from harness.processes import MARK, command_line, environment, find_below, kill_marked
+from harness.processes import command_line, environment, find_below
 from harness.situations import Kernel, Terminal
+from harness.sockets import Socket
 from harness.waiting import wait_until
 from hubcull_server_ext import wire
 from tests.component.ext.kernel_watch import heard
+from tests.component.ext.planted import BURN, HAS_ROOMS, HUB_TOKEN, TOKEN, WORDS, RealServer, Sink
 
-TOKEN = "token-of-the-test"
-HUB_TOKEN = "token-of-ada"
-USER = "ada"
-
-WORDS = {
-    "folder": "agate",
-    "notebook": "basalt",
-    "text of a file": "chalcedony",
-    "code": "dolomite",
-    "comm": "epidote",
-    "kernel's name": "feldspar",
-    "session's name": "gneiss",
-    "terminal's name": "hornblende",
-    "terminal's command": "ilmenite",
-    "script in the background": "jasper",
-    "argument in the background": "kyanite",
-    "detached program": "lapis",
-    "environment variable": "magnetite",
-    "environment value": "nephrite",
-    "path in an app": "obsidian",
-    "query": "peridot",
-    "missing file": "quartz",
-    "folder of the server": "rhyolite",
-}
-"""Where a word is planted -> the word; none is a part of anything that may be said."""
-
-BURN = "import time\nwhile True:\n    sum(range(200_000)); time.sleep(0.01)\n"
-"""A program that computes for as long as it is let."""
-
-
-class Sink:
-    """A service that keeps every byte that it is sent, and asks for a report each second."""
-
-    def __init__(self) -> None:
-        self.sent: list[str] = []
-        self.reports: list[wire.Report] = []
-        sink = self
-
-        class Post(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                sink.sent.append(f"{self.requestline}\n{self.headers}\n{body}")
-                sink.reports.append(wire.report_from_json(json.loads(body)))
-                answer = json.dumps(
-                    wire.to_json(wire.Reply("keep", "active", "text", "default", 1.0))
-                ).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def do_GET(self) -> None:
-                """Be an app behind the proxy, too."""
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *args: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Post)
-        self.port = self._server.server_port
-        self.url = f"http://127.0.0.1:{self.port}/services/hubcull/"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        """Take no more."""
-        self._server.shutdown()
-        self._server.server_close()
-
-    def told(self) -> set[tuple[str, str | None]]:
-        """Return the kinds of the newest report's signals, each with its label."""
-        return {(signal.kind, signal.label) for signal in self.reports[-1].signals} if self.reports else set()
-
-
-class RealServer:
-    """A real jupyter_server as a Hub's spawner starts it, with the extension's default settings."""
-
-    def __init__(self, root: Path, sink: Sink) -> None:
-        self.root, self._mark = root, secrets.token_hex(8)
-        (port,) = free_ports(1)
-        self.url = f"http://127.0.0.1:{port}/"
-        data = root.parent / "data"
-        _plant_kernelspec(data)
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "JPY_", "HUBCULL_"))}
-        env = {
-            **clean,
-            MARK: self._mark,
-            "HOME": str(root),
-            "JUPYTER_CONFIG_DIR": str(root.parent / "config"),
-            "JUPYTER_DATA_DIR": str(data),
-            "JUPYTER_RUNTIME_DIR": str(root.parent / "runtime"),
-            "JUPYTERHUB_API_TOKEN": HUB_TOKEN,
-            "JUPYTERHUB_USER": USER,
-            "JUPYTERHUB_SERVER_NAME": "",
-            "HUBCULL_URL": sink.url,
-            f"{WORDS['environment variable'].upper()}_KEY": WORDS["environment value"],
-        }
-        command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"]
-        options = {
-            "ServerApp.ip": "127.0.0.1",
-            "ServerApp.port": port,
-            "ServerApp.root_dir": root,
-            "ServerApp.jpserver_extensions": {"hubcull_server_ext": True},
-            "IdentityProvider.token": TOKEN,
-        }
-        self.process = subprocess.Popen(
-            [*command, *(f"--{name}={value}" for name, value in options.items())],
-            env=env,
-            cwd=root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        wait_until(self._answers, 60, "the server's answer")
-
-    def _answers(self) -> bool:
-        assert self.process.poll() is None
-        try:
-            return call("GET", f"{self.url}api/status", token=TOKEN).ok
-        except OSError:
-            return False
-
-    def call(self, method: str, path: str, body: object = None) -> Answer:
-        """Ask the server, as its user."""
-        return call(method, self.url + path, token=TOKEN, body=body)
-
-    def must(self, method: str, path: str, body: object = None) -> Any:
-        """Ask the server, as its user, for what must be; return the answer's JSON."""
-        answer = self.call(method, path, body)
-        assert answer.ok, (method, path, answer.status, answer.body)
-        return answer.json()
-
-    def close(self) -> None:
-        """End it and all that it started."""
-        self.process.terminate()
-        kill_marked(self._mark)
-        self.process.wait(10)
-
-
-def _plant_kernelspec(data: Path) -> None:
-    """Install a kernel under a name of the user's own."""
-    name = WORDS["kernel's name"]
-    folder = data / "kernels" / name
-    folder.mkdir(parents=True)
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    (folder / "kernel.json").write_text(
-        json.dumps({"argv": argv, "display_name": name, "language": "python"})
-    )
+TMUX, GIT = shutil.which("tmux"), shutil.which("git")
 
 
 @pytest.fixture
@@ -229,14 +74,69 @@ def _compute(server: RealServer, sink: Sink, notebook: str) -> tuple[Kernel, Ker
     argument = f"--password={WORDS['argument in the background']}"
     code = f"""
 import subprocess, sys
+{WORDS["code"]} = '{WORDS["code"]}'
+get_ipython().kernel.comm_manager.register_target({WORDS["comm"]!r}, lambda comm, message: None)
 null = dict(stdin=-3, stdout=-3, stderr=-3)
 subprocess.Popen(['nice', sys.executable, {str(script)!r}, {argument!r}], **null)
 subprocess.Popen(['nice', {str(program)!r}], start_new_session=True, **null)
 """
     assert kernels[0].run(code, within=60)["status"] == "ok"
     kernels[0].send("comm_open", {"comm_id": "c", "target_name": WORDS["comm"], "data": {WORDS["comm"]: 1}})
+    kernels[0].run("pass")  # the comm is there after it
     kernels[1].begin(f"{WORDS['code']} = 1; import time; time.sleep(600)  # {WORDS['code']}", within=60)
     return kernels[0], kernels[1]
+
+
+def _share(server: RealServer, sink: Sink) -> Socket | None:
+    """Type into a shared document, where there are any."""
+    if not HAS_ROOMS:
+        return None
+    pycrdt: Any = import_module("pycrdt")
+    name = f"{WORDS['shared document']}.txt"
+    server.must("PUT", f"api/contents/{name}", {"type": "file", "format": "text", "content": ""})
+    session = server.must("PUT", f"api/collaboration/session/{name}", {"format": "text", "type": "file"})
+    room = f"text:file:{session['fileId']}?sessionId={session['sessionId']}"
+    socket = Socket(f"{server.url}api/collaboration/room/{room}", TOKEN)
+    document = pycrdt.Doc()
+    document["source"] = text = pycrdt.Text()
+
+    def typed_and_told() -> bool:
+        nonlocal text
+        text += WORDS["text of a shared document"]
+        socket.send_bytes(pycrdt.create_update_message(document.get_update()))
+        return (wire.Kind.DOCUMENT_EDIT, "file") in sink.told()
+
+    wait_until(typed_and_told, 30, "a report of an edit", every=0.5)
+    saved = server.root / name
+    wait_until(lambda: WORDS["text of a shared document"] in saved.read_text(), 20, "the document on disk")
+    return socket
+
+
+def _open_a_window(server: RealServer, kernel: Kernel) -> None:
+    """Leave a quiet job in a window of tmux, and a repository of git in the server's folder."""
+    session, window = WORDS["session of tmux"], WORDS["window of tmux"]
+    if TMUX:
+        socket = str(server.root.parent / "tmux")
+        job = f"{sys.executable} -c 'import time; time.sleep(600)' {window}"
+        tmux = [
+            "tmux",
+            "-S",
+            socket,
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-s",
+            session,
+            "-n",
+            window,
+            job,
+        ]
+        assert kernel.run(f"import subprocess; subprocess.run({tmux!r}, check=True)")["status"] == "ok"
+    if GIT:
+        address = f"https://git.example/{WORDS['remote of git']}.git"
+        for words in (["init", "-q", "-b", WORDS["branch of git"]], ["remote", "add", "origin", address]):
+            subprocess.run([GIT, *words], cwd=server.root, check=True, timeout=30)
 
 
 def _type(server: RealServer) -> Terminal:
@@ -254,28 +154,35 @@ def _type(server: RealServer) -> Terminal:
 def test_nothing_that_names_a_persons_work_leaves_the_server(server: RealServer, sink: Sink) -> None:
     """Every planted word is there for the extension to see, all of it is reported, and no word is told."""
     notebook = _save_and_look(server)
+    room = _share(server, sink)
     kernels = _compute(server, sink, notebook)
+    _open_a_window(server, kernels[0])
     terminal = _type(server)
     server.call("GET", f"proxy/{sink.port}/{WORDS['path in an app']}")
     kind = wire.Kind
     wanted: set[tuple[str, str | None]] = {
-        (kind.KERNEL_BUSY, None),
+        (kind.KERNEL_BUSY, "execute_request"),
         (kind.KERNEL_REQUEST, "execute_request"),
         (kind.TERMINAL_JOB, "python"),
         (kind.TERMINAL_INPUT, None),
         (kind.API_REQUEST, "ContentsHandler PUT"),
         (kind.BACKGROUND_JOB, "python"),
         (kind.BACKGROUND_JOB, "program"),
+        *([(kind.DOCUMENT_EDIT, "file")] if HAS_ROOMS else []),
     }
     wait_until(lambda: wanted <= sink.told(), 90, f"all of {wanted} in one report")
     sources = {signal.source for signal in sink.reports[-1].signals}
     assert f"app:port {sink.port}" in sources
     assert any(source.startswith("terminal:named-") for source in sources)
+    assert any(source.startswith("pts:") for source in sources) is (TMUX is not None)
+    _assert_failed(sink.reports[-1])
     came = len(sink.sent)
     wait_until(lambda: len(sink.sent) >= came + 3, 20, "three more reports")
     _assert_planted(server)
-    for one in (*kernels, terminal):
-        one.close()
+    _assert_said(server, sink, notebook, kernels[0])
+    for one in (*kernels, terminal, room):
+        if one is not None:
+            one.close()
     sent = "\n".join(sink.sent).lower()
     told = {where: word for where, word in WORDS.items() if word in sent}
     assert told == {}
@@ -299,3 +206,45 @@ def _assert_planted(server: RealServer) -> None:
     for where in ("folder", "notebook", "session's name", "kernel's name"):
         assert WORDS[where] in sessions
     assert [t["name"] for t in server.must("GET", "api/terminals")] == [WORDS["terminal's name"]]
+    if TMUX:
+        ask = [TMUX, "-S", str(server.root.parent / "tmux"), "list-panes", "-a", "-F", "#S #W #{pane_pid}"]
+        listed = subprocess.run(ask, capture_output=True, text=True, check=True, timeout=30).stdout
+        session, window, job = listed.split()
+        assert (session, window) == (WORDS["session of tmux"], WORDS["window of tmux"])
+        assert WORDS["window of tmux"] in command_line(psutil.Process(int(job)))
+    if GIT:
+        repository = server.root / ".git"
+        assert WORDS["branch of git"] in (repository / "HEAD").read_text()
+        assert WORDS["remote of git"] in (repository / "config").read_text()
+
+
+def _assert_said(server: RealServer, sink: Sink, notebook: str, kernel: Kernel) -> None:
+    """Assert the premise: the words came to the server in requests, cells and files."""
+    assert WORDS["text of a file"] in json.dumps(server.must("GET", f"api/contents/{notebook}"))
+    assert any(WORDS["path in an app"] in path for path in sink.asked)
+    cells = [
+        m["content"]["code"] for m in kernel.socket.received if m["header"]["msg_type"] == "execute_input"
+    ]
+    assert any(WORDS["code"] in cell for cell in cells)
+    assert WORDS["comm"] in json.dumps(kernel.ask("comm_info_request")["content"])
+    log = server.log.read_text()
+    assert f"{WORDS['query']}={WORDS['query']}" in log
+    assert f"GET /api/contents/{WORDS['missing file']}" in log
+    # What failed said so with a path, to the server's own log at most.
+    assert f"No such file or directory: '/{WORDS['error of a source']}" in log
+    checks = environment(server.process.pid)["HUBCULL_APP_CHECKS"]
+    assert WORDS["command of the admin"] in checks
+    assert WORDS["answer of the admin's command"] in checks
+    assert WORDS["folder of a plugin"] in environment(server.process.pid)["PYTHONPATH"]
+
+
+def _assert_failed(report: wire.Report) -> None:
+    """Assert the premise: what was to fail did, and is named by a class or by words of ours."""
+    told = {source.name: source.detail for source in report.sources if source.health is wire.Health.FAILED}
+    assert told.keys() == {"interplay", "keepalive", "plugins", "adapters"}
+    assert told["interplay"] == "FileNotFoundError"
+    assert told["keepalive"] == "sample: FileNotFoundError"
+    assert told["plugins"] == "plugin:planted: FileNotFoundError"
+    missing, _, wrong = (told["adapters"] or "").partition("; ")
+    assert missing == "app:missing: FileNotFoundError"
+    assert wrong.startswith("app:wrong: the answer is ")
