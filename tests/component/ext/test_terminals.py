@@ -19,7 +19,7 @@ from harness.processes import terminal
 from hubcull_server_ext import clock, wire
 from hubcull_server_ext.signals.jobs import Judge
 from hubcull_server_ext.signals.processes import ProcessTable
-from hubcull_server_ext.signals.terminals import TerminalsSource
+from hubcull_server_ext.signals.terminals import UNTIMED, TerminalsSource
 from hubcull_server_ext.signals.ttys import Clocks, Sighting, look
 from hubcull_server_ext.snapshot import UnavailableError
 from tests.component.ext.waiting import until
@@ -320,6 +320,45 @@ async def test_input_and_output_are_told_apart(desk: Desk) -> None:
     (shown,) = await desk.signals(wire.Kind.TERMINAL_OUTPUT)
     assert (typed.clock, shown.clock) == (wire.Clock.PRESENCE, wire.Clock.NONE)
     assert (typed.age or 0) <= clock.monotonic() - before
+
+
+@pytest.mark.timeout(60)
+async def test_a_key_that_came_by_no_page_is_known_by_its_terminal(desk: Desk) -> None:
+    """By the terminal's own time, which Linux moves in steps of 8 s; the source itself was told of no key."""
+    await desk.foreground("bash")
+
+    async def age() -> float:
+        (typed,) = await desk.signals(wire.Kind.TERMINAL_INPUT)
+        assert typed.age is not None
+        return typed.age
+
+    opened = clock.monotonic()  # which is an act, too
+    while await age() < 3:
+        assert clock.monotonic() < opened + 30
+        await asyncio.sleep(0.5)
+    typed = clock.monotonic()
+    desk.type("")
+    while (found := await age()) >= 3:
+        assert clock.monotonic() < typed + 10
+        await asyncio.sleep(0.2)
+    assert found <= clock.monotonic() - typed
+    assert desk.source.remark is None
+
+
+async def test_where_terminals_have_no_times_only_the_servers_own_keys_are_known(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is made up of times that never move; jobs are seen all the same; the report says what is not."""
+    monkeypatch.setattr("hubcull_server_ext.signals.terminals.times_move", lambda: False)
+    await desk.foreground("bash")
+    desk.type("")
+    assert await desk.signals(wire.Kind.TERMINAL_INPUT) == []
+    assert desk.source.remark == UNTIMED
+    desk.source.keystroke(desk.name)
+    (typed,) = await desk.signals(wire.Kind.TERMINAL_INPUT)
+    assert (typed.age or 0) < 5.0
+    desk.type(f"{PYTHON} -c 'import time; time.sleep(60)'")
+    assert (await desk.works()).label == "python"
 
 
 async def test_closed_terminal_leaves_its_newest_keystroke_and_job(desk: Desk) -> None:
