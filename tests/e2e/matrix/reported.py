@@ -259,9 +259,7 @@ def _next(socket: zmq.Socket[bytes]) -> list[bytes]:
 
 MAKERS: dict[str, Maker] = {
     "16b": idle_pool,
-    "19": waits.breakpoint_hit,
-    "19b": waits.prompt_of_pdb,
-    "19c": waits.breakpoint_left,
+    **waits.DEBUGGERS,
     "34b": tmux_prompt,
     "49": flood,
     "51": unknown_poll,

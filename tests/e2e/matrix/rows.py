@@ -47,6 +47,10 @@ _KERNELS = (
         made="row 18, its tab closed then"),
     Row("18c", "kernels", "`input()` asks when the tab has been closed", IDLE, STOPPED,
         made="a cell that sleeps first, its tab closed meanwhile"),
+    Row("18d", "kernels", "`input()` asks a page that is gone, while another is open", IDLE, KEPT,
+        made="row 18c, with a second tab at the same kernel", server=QUICK_PINGS, wrong_signal="kernel",
+        gap="The question goes to that page only, and nobody hears it: the cell looks like one that waits for"
+        " a database. It counts as work, up to `max_busy`."),
     Row("20", "kernels", "A kernel crashed in mid-cell and was restarted", IDLE, STOPPED,
         made="the kernel killed during its cell, restarted by the server"),
     Row("21", "kernels", "Somebody restarts a kernel in mid-cell", ACTIVE, KEPT, "requests",

@@ -8,7 +8,9 @@ from typing import Any
 
 from harness.processes import alive
 from harness.situations import Kernel
+from harness.waiting import wait_until
 from tests.e2e.matrix.scene import Scene
+from tests.e2e.matrix.stage import Maker
 
 
 def input_waits(scene: Scene) -> None:
@@ -33,6 +35,23 @@ def input_unseen(scene: Scene) -> None:
         kernel.begin("import time; time.sleep(4); input('Name? ')", asks=True)
     time.sleep(5)
     _is_left(scene, kernel)
+
+
+def input_of_another_page(scene: Scene) -> None:
+    """Row 18d: the question goes to the page that is gone, and to nobody else."""
+    asked = scene.folder / "asked"
+    with scene.browser.open_kernel() as kernel:
+        other = scene.browser.open_kernel(kernel.id)
+        kernel.begin(
+            f"import time; time.sleep(4); open({str(asked)!r}, 'w').close(); input('Name? ')", asks=True
+        )
+    wait_until(asked.exists, 20, "the cell asks")
+    scene.premise("the other page is open", lambda: other.socket.open)
+
+    def was_asked() -> bool:
+        return any(m["header"]["msg_type"] == "input_request" for m in other.socket.received)
+
+    scene.premise("it was not asked", lambda: not was_asked())
 
 
 def _is_left(scene: Scene, kernel: Kernel) -> None:
@@ -99,3 +118,12 @@ def prompt_of_pdb(scene: Scene) -> None:
     assert asked["prompt"]
     pid = scene.browser.kernel_pid(kernel.id)
     scene.premise("it waits, the tab open", lambda: alive(pid) and kernel.socket.open)
+
+
+INPUTS: dict[str, Maker] = {
+    "18": input_waits,
+    "18b": input_left,
+    "18c": input_unseen,
+    "18d": input_of_another_page,
+}
+DEBUGGERS: dict[str, Maker] = {"19": breakpoint_hit, "19b": prompt_of_pdb, "19c": breakpoint_left}
