@@ -31,6 +31,8 @@ from hubcull_server_ext.snapshot import Boot, Collector, build_report
 from hubcull_server_ext.sources import make_sources
 
 _HTTP_TIMEOUT = 10.0
+LONGEST_ACT = 30.0
+"""Seconds that a source may take for one look before the others, and the report, go on without it."""
 _MAX_ANSWER_BYTES = 256 * 1024
 
 
@@ -48,6 +50,7 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
         self._client: SimpleAsyncHTTPClient | None = None
         self._sources: dict[str, Any] = {}
         self._work_clock: WorkClock | None = None
+        self._late: dict[tuple[str, str], asyncio.Future[Any]] = {}
         self._looking = asyncio.Lock()
 
     def initialize_handlers(self) -> None:
@@ -148,13 +151,34 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
             if not hasattr(source, act):
                 continue
             try:
-                result = getattr(source, act)()
-                if asyncio.iscoroutine(result):
-                    await result
+                await self._act(name, source, act)
                 self._collector.note(name, act, None)
             except Exception as error:
                 self._collector.note(name, act, type(error).__name__)
                 self.log.debug("hubcull: %s of %s failed", act, name, exc_info=True)
+
+    async def _act(self, name: str, source: Any, act: str) -> None:
+        """Let one source do one act; one that does not end is left alone until it has.
+
+        Raises:
+            asyncio.TimeoutError: when it takes too long, and while it still goes on afterwards.
+
+        """
+        late = self._late.pop((name, act), None)
+        result = getattr(source, act)() if late is None else late
+        if not isinstance(result, asyncio.Future):
+            if not asyncio.iscoroutine(result):
+                return
+            result = asyncio.ensure_future(result)
+        try:
+            await asyncio.wait({result}, timeout=LONGEST_ACT if late is None else 0)
+        except asyncio.CancelledError:
+            result.cancel()
+            raise
+        if not result.done():
+            self._late[name, act] = result
+            raise asyncio.TimeoutError
+        result.result()
 
     async def _post(self, url: str, token: str, body: bytes) -> HttpAnswer:
         """Post a report. A redirect is an answer like any other: the token goes to no other address."""
@@ -176,7 +200,7 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
 
     async def stop_extension(self) -> None:
         """End the tasks and close the sockets; runs while the kernels are still alive."""
-        tasks, self._tasks = self._tasks, []
+        tasks, self._tasks = [*self._tasks, *self._late.values()], []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

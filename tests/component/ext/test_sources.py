@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -172,6 +173,31 @@ async def test_a_counter_fails_alone(
     await until(lambda: states(service) == WELL)
     for name in COUNTERS:
         await only_one_fails(monkeypatch, service, jp_serverapp, name, act)
+
+
+@pytest.mark.usefixtures("hub_env")
+async def test_a_look_that_does_not_end_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, service: FakeService, jp_serverapp: ServerApp
+) -> None:
+    """The others and the reports go on without it, and it is not begun again until it has ended."""
+    monkeypatch.setattr("hubcull_server_ext.app.LONGEST_ACT", 0.2)
+    await started(jp_serverapp)
+    begun: list[asyncio.Event] = []
+
+    async def hangs(_source: object) -> None:
+        begun.append(asyncio.Event())
+        await begun[-1].wait()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(TerminalsSource, "sample", hangs)
+        service.reports.clear()
+        await begun_anew(jp_serverapp)
+        await until(lambda: len(service.reports) >= 3)
+        assert said_of("terminals", service) == "sample: TimeoutError"
+        assert states(service) == {**WELL, "terminals": wire.Health.FAILED}
+        assert len(begun) == 1
+    begun[0].set()
+    await until(lambda: states(service) == WELL)
 
 
 @pytest.mark.usefixtures("hub_env")
