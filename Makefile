@@ -186,7 +186,8 @@ $(PROXY): $(MADE)
 $(APPS): $(MADE) pyproject.toml
 	@echo "-- JupyterLab with extensions and apps, and playwright, into build/apps (a minute or two)"
 	@$(BIN)/python -m venv --clear --without-pip build/apps
-	@$(PIP) --python build/apps/bin/python install -q -e '.[server-ext,hub]' --group matrix
+	@$(PIP) --python build/apps/bin/python install -q -e '.[server-ext,hub]' --group matrix ./tests/e2e/matrix/programs/declared
+	@build/apps/bin/jupyter labextension disable --level=sys_prefix @jupyterlab/git nbdime-jupyterlab 2>/dev/null
 	@touch $@
 
 # The same for jupyter_server_documents, which takes the place of jupyter_collaboration's part of the server.

@@ -40,7 +40,8 @@ from hubcull_server_ext.signals.work_clock import WorkClock
 from hubcull_server_ext.snapshot import SignalSource, Unmade
 
 _SPEAKS = timedelta(seconds=2)
-_SHOW_WORK = ("kernels", "terminals", "background")
+_SHOW_WORK = ("kernels", "terminals", "background", "plugins", "adapters")
+"""The sources whose work others may see; jupyter-keepalive shows its own."""
 
 
 class Sources(NamedTuple):

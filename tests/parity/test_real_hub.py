@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from harness.api import age
 from harness.hubconfig import Service
+from harness.processes import MARK, alive
 from harness.realhub import RealHub
+from harness.situations import Browser
 from harness.waiting import wait_until
 from tests.e2e.conftest import MakeHub
 from tests.parity.cullers import IDLE_CULLER
@@ -129,3 +133,41 @@ def test_the_readmes_entry_with_another_module_stops_the_same_servers(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # a Hub hands it on to its services
     theirs, ours = stops_by(MODULE, make_hub), stops_by("hubcull_hub", make_hub)
     assert theirs == ours == [(path, "204") for path in DUE]
+
+
+_STOCK = """
+import os
+c.JupyterHub.services.append({{
+    "name": "stock",
+    "command": [{python!r}, "-m", "jupyterhub_idle_culler", "--timeout=20", "--cull-every=2"],
+    "environment": {{{mark!r}: os.environ[{mark!r}]}},
+}})
+scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
+c.JupyterHub.load_roles.append({{"name": "stock", "services": ["stock"], "scopes": scopes}})
+"""
+
+
+def test_published_work_keeps_a_server_from_the_real_idle_culler(make_hub: MakeHub) -> None:
+    """The same silent cell in both, and hubcull in a dry run: idle-culler stops the one that does not tell.
+
+    The Hub's own figure of the other stays young, which is what its page shows.
+    """
+    stock = _STOCK.format(python=str(IDLE_CULLER / "bin" / "python"), mark=MARK)
+    hub = make_hub("--timeout=20", "--dry-run", "--warm-up=5", extra_config=stock)
+    told = {"HUBCULL_PUBLISH_WORK": "true", "HUBCULL_SAMPLE_INTERVAL": "2"}
+    pids = {}
+    for user, env in (("kept", told), ("culled", {**told, "HUBCULL_PUBLISH_WORK": "false"})):
+        hub.api.start_server(user, env=env)
+        with Browser(hub, user) as browser:
+            pids[user] = browser.kernel_pid(browser.leave_cell("import time; time.sleep(900)"))
+    assert all(alive(pid) for pid in pids.values())
+    begun = time.monotonic()
+    wait_until(lambda: hub.api.server_model("culled") is None, 60, "idle-culler stops the one")
+    assert time.monotonic() - begun > 10, "it was stopped for its idleness"
+    while time.monotonic() - begun < 45:
+        model = hub.api.server_model("kept")
+        assert model is not None
+        assert age(model["last_activity"]) < 15
+        time.sleep(1)
+    assert alive(pids["kept"])
+    assert (hub.verdict("kept") or {})["reason"] == "busy"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,10 @@ from tests.component.ext.waiting import until
 __all__ = ["hub_env", "service"]  # fixtures
 
 
+APP_CHECKS = [{"app": "simulation", "command": ["cat", "computes"], "means": "work"}]
+"""What an operator would write; without the file it fails, and says nothing."""
+
+
 @pytest.fixture
 def published() -> bool:
     """Whether our clock of work is shown; a test may ask for another."""
@@ -41,7 +46,7 @@ def jp_server_config(published: bool) -> dict[str, Any]:
         },
         "MappingKernelManager": {"cull_idle_timeout": 3600, "cull_connected": True},
         "TerminalManager": {"cull_inactive_timeout": 1800},
-        "HubcullExtension": {"publish_work": published, "sample_interval": 0.5},
+        "HubcullExtension": {"publish_work": published, "sample_interval": 0.5, "app_checks": APP_CHECKS},
     }
 
 
@@ -155,3 +160,30 @@ async def test_a_wish_is_work_until_it_ends(jp_serverapp: ServerApp, jp_fetch: A
     assert ended.going_on_for is None
     assert ended.ended_ago is not None
     assert ended.ended_ago <= clock.monotonic() - deleted
+
+
+@pytest.mark.usefixtures("hub_env")
+@pytest.mark.parametrize("published", [False, True])
+async def test_work_that_an_operators_command_tells_of_is_shown_like_any_other(
+    service: FakeService,
+    jp_serverapp: ServerApp,
+    jp_fetch: Any,
+    published: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others see it go on only if we are asked; it is in the reports in both cases."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "computes").write_text("true")
+    await started(jp_serverapp)
+
+    def told() -> bool:
+        newest = service.reports[-1].signals if service.reports else ()
+        return any(s.source == "app:simulation" and s.going_on_for is not None for s in newest)
+
+    await until(told)
+    before = await last_activity(jp_fetch)
+    await asyncio.sleep(3.0)
+    assert told()
+    after = await last_activity(jp_fetch)
+    assert ((after - before).total_seconds() > 2.0) is published

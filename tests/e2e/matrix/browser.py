@@ -12,9 +12,11 @@ _CELL = ".jp-NotebookPanel .jp-Cell"
 _TEXT = ".jp-FileEditor .cm-content"
 
 
-def _notebook(scene: Scene, page: str = "lab/tree/a.ipynb", selector: str = _CELL) -> Tab:
+def _notebook(
+    scene: Scene, page: str = "lab/tree/a.ipynb", selector: str = _CELL, source: str = "1 + 1"
+) -> Tab:
     """Open a notebook, and wait until its page is connected to its kernel."""
-    tab = notebook(scene, "1 + 1", page, selector)
+    tab = notebook(scene, source, page, selector)
     wait_until(lambda: scene.status()["connections"] == 1, 60, "the page is connected to its kernel")
     return tab
 
@@ -88,10 +90,27 @@ def writing(scene: Scene) -> None:
     scene.premise("it was saved", lambda: notes.read_text().count("word") > 2)
 
 
+_PRINTS = (
+    "import threading, time\n"
+    "def work():\n    while True:\n        print('.', flush=True); time.sleep(1)\n"
+    "threading.Thread(target=work, daemon=True).start()"
+)
+
+
 def saving_nothing(scene: Scene) -> None:
-    """Row 11."""
+    """Row 11: what is printed after its cell has ended makes the page save, and nobody has written it."""
     _autosave(scene)
-    _polls(scene, _notebook(scene))
+    tab = _notebook(scene, source=_PRINTS)
+    tab.tell(f"click {_CELL} .cm-content")
+    tab.tell("press Shift+Enter")
+    _polls(scene, tab)
+    saved = [0.0]
+
+    def saves() -> bool:
+        saved.append((scene.folder / "a.ipynb").stat().st_mtime)
+        return saved[-1] > saved[-2] and '"text": [' in (scene.folder / "a.ipynb").read_text()
+
+    scene.premise("the page saves what is printed", saves)
 
 
 def reading(scene: Scene) -> None:

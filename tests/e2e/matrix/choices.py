@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.matrix import apps, browser, elsewhere, kernels, requests, terminals, waits
+from tests.e2e.matrix import apps, browser, elsewhere, extensions, kernels, requests, terminals, waits
 from tests.e2e.matrix.scene import Scene
 from tests.e2e.matrix.servers import ONLY_CELLS, PROGRAMS
 from tests.e2e.matrix.stage import Maker
@@ -33,6 +33,7 @@ MAKERS: dict[str, Maker] = {
     "33a": terminals.jobs_behind_the_prompt,
     "34c": terminals.in_its_own_session,
     "39b": apps.heartbeats,
+    "42a": extensions.kept_by_wish,
     "41c": browser.dashboard,
     "50c": typing_over_ssh,
 }

@@ -10,7 +10,7 @@ from harness.processes import alive, below, command_line, find_below
 from harness.waiting import wait_until
 from tests.e2e.matrix import shared
 from tests.e2e.matrix.kernels import COMPUTE
-from tests.e2e.matrix.scene import Scene
+from tests.e2e.matrix.scene import A_PERSON, Scene
 from tests.e2e.matrix.servers import APPS
 from tests.e2e.matrix.stage import Maker
 from tests.e2e.matrix.terminals import long_notebook
@@ -63,8 +63,55 @@ def scheduled(scene: Scene) -> None:
     scene.premise("its kernel runs", lambda: alive(kernel))
 
 
+def usage_panel(scene: Scene) -> None:
+    """Row 26a: jupyter-resource-usage asks the kernel on the panel's behalf."""
+    kernel = scene.browser.open_kernel()
+    kernel.begin("import time; time.sleep(900)")
+    pid = scene.browser.kernel_pid(kernel.id)
+
+    def ask() -> None:
+        answer = scene.browser.call("GET", f"api/metrics/v1/kernel_usage/get_usage/{kernel.id}")
+        if not answer.ok or "kernel_cpu" not in answer.json()["content"]:
+            raise ConnectionError(f"kernel_usage: {answer.status} {answer.body[:200]!r}")
+
+    scene.again(ask)
+    scene.premise("the cell runs, the tab open", lambda: alive(pid) and kernel.socket.open)
+
+
+def declared(scene: Scene) -> None:
+    """Row 71: what the package goes by is there from now on."""
+    scene.file("training.running", "")
+
+
+_ASKED = (
+    ("POST", "git/code/branch"),
+    ("POST", "git/code/tags"),
+    ("POST", "git/code/status"),
+    ("GET", "git/code/stash"),
+    ("GET", "git/code/remote/show"),
+    ("GET", "lsp/status"),
+)
+
+
+def panels(scene: Scene) -> None:
+    """Row 72: of git what its panel asks for when it refreshes, and of lsp which servers there are."""
+    (scene.folder / "code").mkdir()
+    scene.file(".gitconfig", "[user]\nname = somebody\nemail = somebody@example.org\n")
+    answer = scene.browser.call("POST", "git/code/init", {})
+    assert answer.ok, answer.body[:300]
+    assert scene.browser.call("GET", "lab").ok
+
+    def ask() -> None:
+        for method, path in _ASKED:
+            answer = scene.browser.call(method, path, {} if method == "POST" else None)
+            if not answer.ok:
+                raise ConnectionError(f"{method} {path}: {answer.status} {answer.body[:200]!r}")
+
+    scene.again(ask, A_PERSON)  # a beat would be known by itself, also of handlers that nobody knows
+
+
 def kept_by_wish(scene: Scene) -> None:
-    """Row 42."""
+    """Rows 42 and 42a."""
     answer = scene.browser.call("POST", "ext-keepalive", {"seconds": 900})
     assert answer.ok, answer.body[:300]
     assert answer.json()["remaining"] > 800
@@ -89,6 +136,9 @@ def external_kernel(scene: Scene) -> None:
 
 MAKERS: dict[str, Maker] = {
     **shared.MAKERS,
+    "26a": usage_panel,
+    "71": declared,
+    "72": panels,
     "16c": dask_computes,
     "16d": dask_rests,
     "36a": papermill,

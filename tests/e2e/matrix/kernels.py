@@ -70,7 +70,7 @@ def _idle_kernels(scene: Scene, connections: int = 0) -> None:
 
 
 def computing_cell(scene: Scene) -> None:
-    """Row 1."""
+    """Rows 1 and 1a."""
     computes(scene, _cell(scene, COMPUTE))
 
 
@@ -278,6 +278,7 @@ def asked_for_usage(scene: Scene) -> None:
 
 MAKERS: dict[str, Maker] = {
     "1": computing_cell,
+    "1a": computing_cell,
     "2": waiting_cell,
     "3": printing_cell,
     "3a": printing_cell_watched,

@@ -12,8 +12,9 @@ import psutil
 import zmq
 
 from harness.processes import alive, find_below
+from harness.sockets import Socket
 from harness.waiting import wait_until
-from tests.e2e.matrix import waits
+from tests.e2e.matrix import multiplexers, waits
 from tests.e2e.matrix.kernels import COMPUTE, computes, rests
 from tests.e2e.matrix.scene import Scene
 from tests.e2e.matrix.stage import Maker
@@ -109,21 +110,41 @@ def prompt_in_open_tab(scene: Scene) -> None:
     scene.premise("the tab is open", lambda: terminal.socket.open)
 
 
-def looking_at_hubcull(scene: Scene) -> None:
-    """Row 58: its owner asks hubcull, again and again, whether the server still runs."""
-    assert scene.browser.call("GET", "lab").ok
+def gone_kernel(scene: Scene) -> None:
+    """Row 58: what the page of a notebook does whose kernel was stopped, by whomever."""
+    with scene.browser.open_kernel() as kernel:
+        assert kernel.run("1 + 1")["status"] == "ok"
+    assert scene.browser.call("DELETE", f"api/kernels/{kernel.id}").status == 204
 
-    def look() -> None:
-        path = f"api/v1/servers?user={scene.user}&server="
-        answer = scene.hub.ask_service(path, token=scene.browser.token)
-        if not answer.ok:
-            raise ConnectionError(f"hubcull: {answer.status}")
+    def ask() -> None:
+        answer = scene.browser.call("GET", f"api/kernels/{kernel.id}")
+        try:
+            Socket(f"{scene.browser.url}api/kernels/{kernel.id}/channels", scene.browser.token).close()
+        except ConnectionError:
+            if answer.status == 404:
+                return
+        raise ConnectionError(f"the kernel is there: {answer.status}")
 
-    scene.again(look)
+    scene.again(ask)
+
+
+def job_behind_the_prompt(scene: Scene) -> None:
+    """Row 59."""
+    scene.file("train.py", f"import time\n{COMPUTE}")
+    pid = scene.browser.leave_command(f"{scene.python} train.py > log &", "train.py")
+    scene.premise("the job runs", lambda: alive(pid))
+    computes(scene, pid)
+
+
+def printing_script(scene: Scene) -> None:
+    """Row 70."""
+    scene.file("script.py", "import time\nwhile True:\n    print('.', flush=True); time.sleep(2)\n")
+    pid = scene.browser.leave_command(f"{scene.python} script.py", "script.py")
+    scene.premise("the script runs", lambda: alive(pid))
 
 
 def job_of_a_notebook(scene: Scene) -> None:
-    """Row 59."""
+    """Row 16f."""
     scene.file("train.py", f"import time\n{COMPUTE}")
     with scene.browser.open_kernel() as kernel:
         line = f"import os; os.system('nohup {scene.python} train.py > log 2>&1 &')"
@@ -187,20 +208,6 @@ def slow_copy(scene: Scene) -> None:
     scene.premise("the copy runs", lambda: alive(pid))
 
 
-def in_screen(scene: Scene) -> None:
-    """Row 63."""
-    scene.file("train.py", f"import time\n{COMPUTE}")
-    job = f"{scene.python} train.py {scene.user}"
-    terminal = scene.browser.open_terminal()
-    folder = scene.folder / "screens"
-    folder.mkdir(mode=0o700)
-    terminal.type(f"SCREENDIR={folder} screen -dmS training {job}")
-    pid = wait_until(lambda: scene.find_marked(job), 15, "the job runs")
-    terminal.close()
-    scene.premise("the job runs", lambda: alive(pid))
-    computes(scene, pid)
-
-
 def idle_pool(scene: Scene) -> None:
     """Row 16b: its work was done long ago."""
     code = "from multiprocessing import Pool\npool = Pool(2)\nprint(pool.map(abs, range(100)))"
@@ -208,16 +215,6 @@ def idle_pool(scene: Scene) -> None:
         pid = scene.browser.kernel_pid(kernel.id)  # its processes have the same command line
         assert kernel.run(code)["status"] == "ok"
     scene.premise("its processes are there", lambda: len(psutil.Process(pid).children()) >= 2)
-
-
-def tmux_prompt(scene: Scene) -> None:
-    """Row 34b."""
-    terminal = scene.browser.open_terminal()
-    terminal.type(f"tmux -S {scene.folder}/tmux new-session -d 'exec bash --norc -s {scene.user}'")
-    name = f"bash --norc -s {scene.user}"
-    pid = wait_until(lambda: scene.find_marked(name), 15, "the prompt is there")
-    terminal.close()
-    scene.premise("the prompt is there", lambda: alive(pid))
 
 
 def flood(scene: Scene) -> None:
@@ -258,9 +255,9 @@ def _next(socket: zmq.Socket[bytes]) -> list[bytes]:
 
 
 MAKERS: dict[str, Maker] = {
+    **multiplexers.MAKERS,
     "16b": idle_pool,
     **waits.DEBUGGERS,
-    "34b": tmux_prompt,
     "49": flood,
     "51": unknown_poll,
     "52": chatter,
@@ -269,11 +266,12 @@ MAKERS: dict[str, Maker] = {
     "55": download,
     "56": waiting_loop,
     "57": prompt_in_open_tab,
-    "58": looking_at_hubcull,
-    "59": job_of_a_notebook,
+    "16f": job_of_a_notebook,
+    "58": gone_kernel,
+    "59": job_behind_the_prompt,
+    "70": printing_script,
     "60": stopped_job,
     "61": never_started,
     "61a": never_started,
     "62": slow_copy,
-    "63": in_screen,
 }

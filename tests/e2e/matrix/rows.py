@@ -6,7 +6,7 @@ from string import ascii_lowercase
 
 from tests.e2e.matrix.more_rows import MORE
 from tests.e2e.matrix.row import Fate, Need, Right, Row
-from tests.e2e.matrix.servers import LAB, PROCPS, PROXIED, PROXIED_EXCLUDED, QUICK_PINGS, TMUX, using
+from tests.e2e.matrix.servers import LAB, PROCPS, PROXIED, PROXIED_EXCLUDED, QUICK_PINGS, TMUX, setting, using
 
 ACTIVE, IDLE = Right.ACTIVE, Right.IDLE
 KEPT, STOPPED = Fate.KEPT, Fate.STOPPED
@@ -15,6 +15,8 @@ APP = Need.APP
 _KERNELS = (
     Row("1", "kernels", "A cell computes and prints nothing", ACTIVE, STOPPED, "kernel",
         made="a cell that computes, its tab closed"),
+    Row("1a", "kernels", "The same, where work is shown to others", ACTIVE, KEPT, "kernel",
+        made="row 1, with `HUBCULL_PUBLISH_WORK=true`", server=setting("publish_work", "true")),
     Row("2", "kernels", "A cell waits silently, as for a database or Spark", ACTIVE, STOPPED, "kernel",
         option="`max_busy` caps it: row 2a", made="a cell that sleeps, its tab closed"),
     Row("3", "kernels", "A cell prints", ACTIVE, KEPT, "kernel",
@@ -77,13 +79,14 @@ _TERMINALS = (
         made="the same, with `HUBCULL_NOT_WORK=top`", server={"env": {"HUBCULL_NOT_WORK": "top"}}),
     Row("31", "terminals", "`python train.py` in the foreground, silent", ACTIVE, STOPPED, "terminal",
         made="just that, its output in a file, its tab closed"),
-    Row("32", "terminals", "A pager, an interpreter, a nested shell left open", IDLE, STOPPED,
-        made="`less`, `python` and `bash` in a terminal each, their tabs closed", programs={"less": "less"}),
-    Row("33", "terminals", "`job &` and `nohup job &`", ACTIVE, STOPPED, "terminal",
+    Row("32", "terminals", "A pager, an editor, an interpreter, a nested shell left open", IDLE, STOPPED,
+        made="`less`, `vi`, `python` and `bash` in a terminal each, their tabs closed",
+        programs={"less": "less", "vi": "vim-tiny"}),
+    Row("33", "terminals", "`nohup job &`; `job &` is row 59", ACTIVE, STOPPED, "terminal",
         made="`nohup python3 train.py &`, its tab closed", option="`HUBCULL_NOT_WORK`: row 33a"),
     Row("34", "terminals", "A job under setsid", ACTIVE, STOPPED, "detached",
         made="`setsid -f python3 train.py`, its tab closed", option="`watch_background`: row 34c"),
-    Row("34a", "terminals", "A job under tmux or screen", ACTIVE, STOPPED, "pts",
+    Row("34a", "terminals", "A job under tmux; under screen it is row 34d", ACTIVE, STOPPED, "pts",
         made="`tmux new-session -d`, its tab closed", programs=TMUX),
     Row("35", "terminals", "A terminal is resized and reconnected", IDLE, KEPT,
         made="both, again and again"),

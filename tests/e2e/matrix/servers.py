@@ -26,6 +26,8 @@ APPS = BUILD / "apps" / "bin"
 """The environment that `make` makes for rows that need more than JupyterLab."""
 _EXTENSIONS = (
     "jupyter_keepalive",
+    "jupyterlab_git",
+    "nbdime",
     "jupyter_remote_desktop_proxy",
     "jupyter_resource_usage",
     "jupyter_scheduler",

@@ -69,6 +69,7 @@ def left_open(scene: Scene) -> None:
     """Row 32: a pager, an editor, an interpreter and a shell within a shell, each in its own terminal."""
     scene.file("text", "a line\n" * 500)
     _leave(scene, "less text", "less text")
+    _leave(scene, "vi text", "vi text")
     _leave(scene, f"{scene.python} -q -i -u", "-q -i -u")
     _leave(scene, "bash --norc", "bash --norc")
 
