@@ -19,6 +19,8 @@ from hubcull_server_ext.signals import sock_diag
 
 _INFO_SIZE = 256
 """Bytes, more than Linux has to tell of a connection."""
+_MOST = 1000
+"""Requests in flight that are known at once; where nobody looks, broken ones would pile up."""
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +71,8 @@ class Transfers:
             stream = getattr(request.connection, "stream", None)
             if stream is not None:
                 self._in_flight[stream] = Transfer(target_class, request, delegate, stream)
+                if len(self._in_flight) > _MOST:
+                    self._forget()
             return delegate
 
         self._application.get_handler_delegate = get_handler_delegate
@@ -78,6 +82,12 @@ class Transfers:
         stream: Any = getattr(handler.request.connection, "stream", None)
         found = self._in_flight.get(stream)
         if found is not None and found.request is handler.request and not stream.writing():
+            del self._in_flight[stream]
+
+    def _forget(self) -> None:
+        """Forget what is over, and if that is nothing, the oldest."""
+        over = [stream for stream, transfer in self._in_flight.items() if _is_over(transfer)]
+        for stream in over or [next(iter(self._in_flight))]:
             del self._in_flight[stream]
 
     def moving(self) -> list[Transfer]:

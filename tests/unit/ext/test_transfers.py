@@ -170,6 +170,24 @@ def test_a_connection_that_is_gone_is_forgotten(how: str) -> None:
     assert (server.moving(), len(server.transfers)) == (1, 1)
 
 
+def test_what_was_broken_off_is_forgotten_also_where_nobody_looks() -> None:
+    """At most a thousand are known; what is over goes first, and then the oldest."""
+    server = Server()
+    first, streams = Stream(), [Stream() for _ in range(999)]
+    for stream in (first, *streams):
+        server.begin(stream)
+    streams[7].is_closed = True
+    server.begin(Stream())
+    assert len(server.transfers) == 1000
+    server.begin(Stream())
+    assert len(server.transfers) == 1000
+    server.moving()
+    first.sends(5)
+    streams[8].sends(5)
+    (found,) = server.transfers.moving()
+    assert found.stream is streams[8]
+
+
 def test_a_request_without_a_stream_is_left_alone_and_watching_twice_is_watching_once() -> None:
     """As tests of handlers have it."""
     server = Server()
