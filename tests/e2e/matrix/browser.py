@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from harness.ports import free_ports
 from harness.waiting import wait_until
 from tests.e2e.matrix.scene import A_PERSON, Scene
@@ -10,6 +12,11 @@ from tests.e2e.matrix.tab import Tab, falls_silent, notebook
 
 _CELL = ".jp-NotebookPanel .jp-Cell"
 _TEXT = ".jp-FileEditor .cm-content"
+_TALKS = (
+    "import threading, time\ndef work():\n    while True: print('ti' + 'ck'); time.sleep(1)\n"
+    "threading.Thread(target=work, daemon=True).start()"
+)
+"""A cell's thread that prints, and does not stop."""
 
 
 def _notebook(
@@ -28,16 +35,20 @@ def _text(scene: Scene) -> Tab:
 
 
 def _shared_text(scene: Scene) -> Tab:
-    """Open a text in an editor, and have it looked at that the server keeps its history, as of shared ones.
+    """Open a text that is shared in an editor."""
+    _shares(scene)
+    return _text(scene)
+
+
+def _shares(scene: Scene) -> None:
+    """Have it looked at that the server keeps a document's history, as of shared ones.
 
     The page would miss the server's part of jupyter-scheduler, and ask about it until somebody answers.
     """
     folder = scene.folder / ".jupyter" / "labconfig"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "page_config.json").write_text('{"disabledExtensions": {"@jupyterlab/scheduler": true}}')
-    tab = _text(scene)
     scene.premise("the document is shared", lambda: (scene.folder / ".jupyter_ystore.db").stat().st_size > 0)
-    return tab
 
 
 def _autosave(scene: Scene) -> None:
@@ -149,6 +160,28 @@ def shared_and_seen(scene: Scene) -> None:
     _polls(scene, _shared_text(scene))
 
 
+def shared_and_printed(scene: Scene) -> None:
+    """Row 44d; see row 15b for the pause."""
+    _shares(scene)
+    tab = _notebook(scene, source=_TALKS)
+    time.sleep(7)
+    tab.tell(f"click {_CELL} .cm-content")
+    tab.tell("press Shift+Enter")
+    saved, counts = scene.folder / "a.ipynb", [5]
+
+    def grows() -> bool:
+        counts.append(saved.read_text().count("tick"))
+        return counts[-1] > counts[-2]
+
+    def has_begun() -> bool:
+        return saved.read_text().count("tick") > counts[0]
+
+    wait_until(has_begun, 60, "the page has written into the notebook what is printed")
+    scene.premise("it goes on, and the server saves it", grows)
+    tab.tell("hide")
+    falls_silent(scene, tab)
+
+
 def shared_and_written(scene: Scene) -> None:
     """Row 44."""
     tab = _shared_text(scene)
@@ -168,5 +201,6 @@ TABS: dict[str, Maker] = {
     "12": reading,
     "43": shared_and_quiet,
     "43a": shared_and_seen,
+    "44d": shared_and_printed,
 }
 DASHBOARDS: dict[str, Maker] = {**dict.fromkeys(("41", "41a", "41b"), dashboard), "41d": dask}
