@@ -104,6 +104,14 @@ def test_a_gap_and_a_row_not_run_are_never_shown_as_right() -> None:
     assert "Of 3 rows 2 are run. Stock `last_activity` is right in 1 of them, hubcull in 1." in text
 
 
+def test_a_row_whose_situation_was_not_there_is_not_shown_as_right() -> None:
+    """It has a result, by which nothing is shown; its test fails, and the page says why."""
+    row = Row("1", "f", "A", Right.ACTIVE, Fate.STOPPED, "kernel", made="so")
+    (entry,) = document([row], {"1": replace(SEEN, faults=("no cell",)).as_json()})
+    assert entry["not_run"] == "run, but it was not so: no cell"
+    assert "hubcull" not in entry
+
+
 def test_a_row_whose_program_is_missing_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is skipped with the reason, and listed with it; one whose programs are there is run."""
     here = Row("1", "f", "A", Right.IDLE, Fate.KEPT, made="so", programs={"sh": "dash"})

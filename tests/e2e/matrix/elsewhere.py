@@ -16,7 +16,7 @@ import psutil
 
 from harness.calls import call
 from harness.ports import free_ports
-from harness.processes import MARK, alive, command_line, find_below, marked
+from harness.processes import MARK, alive, below, command_line, find_below, marked, parent
 from harness.sockets import Socket
 from harness.waiting import wait_until
 from tests.e2e.matrix.databases import MAKERS as DATABASES
@@ -169,6 +169,12 @@ def _sshd_at(scene: Scene, address: str, folder: Path, **more: str) -> tuple[lis
     return [program, "-D", "-e", "-f", "/dev/null", *words], port
 
 
+def _listener(server: int) -> int | None:
+    """Return the pid of the sshd below a server; what it starts for a visitor is called the same at first."""
+    parents = {each.pid: parent(each) for each in below(server) if "[listener]" in command_line(each)}
+    return next((pid for pid, above in parents.items() if above not in parents), None)
+
+
 def _sshd(scene: Scene, settings: Mapping[str, str] | None = None) -> _Sshd:
     """Have jupyter-server-proxy start an sshd, as jupyter-sshd-proxy has it do."""
     folder = scene.folder / "ssh"
@@ -177,7 +183,8 @@ def _sshd(scene: Scene, settings: Mapping[str, str] | None = None) -> _Sshd:
     entry |= {"raw_socket_proxy": True, "timeout": 30}
     scene.restart(args=[f"--ServerProxy.servers={{'sshd': {entry!r}}}"], env=dict(settings or {}))
     Socket(f"{scene.browser.url}sshd/", scene.browser.token).close()  # its first visitor has it started
-    pid = find_below(scene.browser.server_pid, "[listener]")
+    server = scene.browser.server_pid
+    pid = wait_until(lambda: _listener(server), 15, "an sshd listens")
     scene.end_with(pid)
     return _Sshd(pid, port, folder)
 

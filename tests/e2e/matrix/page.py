@@ -67,6 +67,8 @@ def _entry(row: Row, result: Mapping[str, Any] | None) -> dict[str, Any]:
     }
     if result is None:
         return {**known, "not_run": row.not_run or row.missing or "not run this time"}
+    if result.get("faults"):  # whatever became of the server, nothing is shown by it
+        return {**known, "not_run": f"run, but it was not so: {'; '.join(result['faults'])}"}
     said = {name: result[name] for name in ("stock", "hubcull", "signal")}
     rest = {name: value for name, value in result.items() if name not in {*said, "number"}}
     return {**known, **said, "gap": row.gap or None, "measured": rest}
