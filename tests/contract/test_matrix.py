@@ -147,6 +147,7 @@ STOPPED = replace(SEEN, gone_after=27, reason="idle", decided_by="kernel:1")
 def test_only_what_is_right_for_the_right_reason_passes() -> None:
     """Everything else is told apart: a wrong verdict, and a situation that was not there."""
     SEEN.check(BUSY)
+    SEEN.check(replace(BUSY, signal="requests", also="kernel"))
     for wrong in (STOPPED, replace(SEEN, decided_by="terminal:1")):
         with pytest.raises(WrongVerdictError):
             wrong.check(BUSY)

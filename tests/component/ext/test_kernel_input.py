@@ -97,6 +97,11 @@ class Room:
         assert socket.selected_subprotocol == (BINARY if binary else None)
         return kernel_id, Page(socket, binary)
 
+    def is_quiet(self) -> bool:
+        """Whether no work ended within the last second, such as a start: it would be one with the next."""
+        over = self.watch.over()
+        return self.watch.busy() is None and (over is None or (over.ended_ago or 0) > 1)
+
     def waits(self) -> list[wire.Signal]:
         """Return which cells wait for input."""
         return self.watch.signals(wire.Kind.KERNEL_INPUT)
@@ -133,6 +138,7 @@ async def test_a_cell_that_waits_for_a_person_is_no_work_until_the_answer(
 ) -> None:
     """Its idleness begins with the question; the answer is a person, and then the cell works again."""
     (before, after), (_, page) = _two_held(tmp_path), await room.page(binary)
+    await until(room.is_quiet)
     sent = clock.monotonic()
     await page.execute(f"{before.code}\nprint('hello'); x = input('name? ')\n{after.code}")
     await until(room.watch.busy)

@@ -83,7 +83,7 @@ class Outcome:
             raise PremiseError(f"the gap has changed: {self.told}, decided by {self.decided_by}")
         if self.hubcull is not row.right.fate:
             raise WrongVerdictError(f"{row.situation}: {row.right.value}, but {self.told}")
-        if row.right is Right.ACTIVE and self.signal != row.signal:
+        if row.right is Right.ACTIVE and self.signal not in {row.signal, row.also or row.signal}:
             raise WrongVerdictError(f"kept by {self.signal!r} and not by {row.signal!r}: {self.told}")
         if self.gone_after is not None and self.basis != "report":
             raise WrongVerdictError(f"stopped without its own report: {self.told}")

@@ -70,6 +70,8 @@ def _entry(row: Row, result: Mapping[str, Any] | None) -> dict[str, Any]:
     if result.get("faults"):  # whatever became of the server, nothing is shown by it
         return {**known, "not_run": f"run, but it was not so: {'; '.join(result['faults'])}"}
     said = {name: result[name] for name in ("stock", "hubcull", "signal")}
+    if row.also and said["signal"] == row.also:
+        said["signal"] = row.signal  # the page is the same from run to run; ``decided_by`` has the newest
     rest = {name: value for name, value in result.items() if name not in {*said, "number"}}
     return {**known, **said, "gap": row.gap or None, "measured": rest}
 

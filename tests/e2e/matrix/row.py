@@ -54,7 +54,8 @@ class Row:
 
     ``right`` is its truth, with our defaults where operators may see it otherwise: ``option`` then says what
     else there is to choose. ``stock`` is what a culler that goes by ``last_activity`` does, as measured.
-    ``signal`` is the source that should keep the server, where it is active. ``gap`` says why hubcull is
+    ``signal`` is the source that should keep the server, where it is active; ``also`` is one whose signal is
+    as good, and newer on a slow machine. ``gap`` says why hubcull is
     wrong today, and ``wrong_signal`` which source then keeps an idle server. ``not_run`` says why the row is
     not run. ``server`` are options of the server's start, as of `HubAPI.start_server`.
     ``programs`` are those that no index of Python's packages has, each with Debian's package; where one is
@@ -67,6 +68,7 @@ class Row:
     right: Right
     stock: Fate | None = None
     signal: str = ""
+    also: str = ""
     option: str = ""
     made: str = ""
     gap: str = ""
