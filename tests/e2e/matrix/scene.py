@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import cycle
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +131,18 @@ class Scene:
         self.browser.close()
 
     def end_server(self) -> None:
-        """Kill the server, and what was started in it: its watch is over, and other rows need the machine."""
-        for process in marked(self.hub.place.mark):
-            if environment(process.pid).get("JUPYTERHUB_USER") == self.user:
-                with suppress(psutil.Error):  # it ended by itself
-                    process.kill()
+        """Kill the server, and what was started in it: its watch is over, and other rows need the machine.
+
+        An sshd writes over its environment, and jupyter-server-proxy starts one anew that is killed: such are
+        known by the user's folder in their command, once the server is gone.
+        """
+        in_it = (
+            p for p in marked(self.hub.place.mark) if environment(p.pid).get("JUPYTERHUB_USER") == self.user
+        )
+        named = (p for p in psutil.process_iter() if f"{self.folder}/" in command_line(p))
+        for process in chain(in_it, named):
+            with suppress(psutil.Error):  # it ended by itself
+                process.kill()
 
     def status(self) -> dict[str, Any]:
         """Return the server's `/api/status`, asked without the proxy, so that nothing is refreshed."""
