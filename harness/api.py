@@ -20,12 +20,15 @@ def _server_path(user: str, name: str) -> str:
     return f"/users/{quote(user, safe='')}/{tail}"
 
 
-def age(moment: str | None) -> float:
-    """Return how many seconds ago ``moment`` was, one of the Hub's ISO times; infinite for None."""
-    if moment is None:
-        return float("inf")
-    then = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    return (datetime.now(timezone.utc) - then).total_seconds()
+def moment(text: str | None) -> datetime | None:
+    """Return the moment that an ISO time of the Hub's or of hubcull's means."""
+    return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def age(text: str | None) -> float:
+    """Return how many seconds ago an ISO time of the Hub's was; infinite for None."""
+    then = moment(text)
+    return float("inf") if then is None else (datetime.now(timezone.utc) - then).total_seconds()
 
 
 class HubAPI:

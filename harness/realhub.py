@@ -14,12 +14,11 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psutil
 
-from harness.api import HubAPI
+from harness.api import HubAPI, moment
 from harness.calls import Answer, call
 from harness.hubconfig import HubOptions, Place, Service, hub_address, public_url, render, service_argv
 from harness.launch import HubFailedError, service_environment, settle, spawn
@@ -58,9 +57,7 @@ class RealHub:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop it and clean up."""
         self.stop()
 
@@ -283,14 +280,21 @@ class RealHub:
         return call(method, self.service_url + path, token=token or self.place.bench_token, body=body)
 
     def verdict(self, user: str, name: str = "") -> dict[str, Any] | None:
-        """Return what hubcull's API says of a server, None while it says nothing."""
+        """Return what hubcull's API says of the server that runs, None while it says nothing of that start.
+
+        Until it lists again, or the new one reports, it shows the one that was stopped a moment ago.
+        """
+        shown, model = self.shown(user, name), self.api.server_model(user, name)
+        same = shown and model and moment(shown["started"]) == moment(model["started"])
+        return shown if same else None
+
+    def shown(self, user: str, name: str = "") -> dict[str, Any] | None:
+        """Return what hubcull's API shows of a server, whether that one still runs or not."""
         answer = self.ask_service("api/v1/servers")
         if not answer.ok or answer.json().get("service") != "hubcull":
             return None
-        for row in answer.json()["servers"]:
-            if (row["user"], row["server"]) == (user, name):
-                return dict(row)
-        return None
+        rows = answer.json()["servers"]
+        return next((dict(row) for row in rows if (row["user"], row["server"]) == (user, name)), None)
 
     def processes(self) -> list[str]:
         """Return the command lines of all living processes of this Hub, for a test's failure message."""

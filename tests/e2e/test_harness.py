@@ -119,6 +119,21 @@ def test_servers_outlive_a_hub_that_leaves_them_alone(make_hub: MakeHub) -> None
     assert Browser(hub, "ada").status()["kernels"] == 0
 
 
+def test_what_is_said_of_a_former_start_is_not_taken_for_the_new_ones(make_hub: MakeHub) -> None:
+    """With this timeout the service lists every five minutes, so that it goes on about the one it knew."""
+    hub = make_hub("--timeout=600", "--cull-every=1")
+    hub.api.start_server("ada")
+    said = wait_until(lambda: hub.verdict("ada"), 30, "ada has reported")
+    assert said["basis"] == "report"
+    hub.api.stop_server("ada")
+    assert hub.verdict("ada") is None
+    hub.api.start_server("ada", extension=False)
+    shown = hub.shown("ada")
+    assert shown is not None
+    assert shown["started"] == said["started"], "the premise failed: it knows already"
+    assert hub.verdict("ada") is None
+
+
 def test_nothing_is_left_of_a_killed_hub(make_hub: MakeHub) -> None:
     hub = make_hub(service=Service.NONE)
     hub.api.start_server("ada")

@@ -135,7 +135,7 @@ def test_a_report_for_a_server_that_the_hub_does_not_list_is_never_acted_on(hub:
         hub.api.start_server("dora", "old")
         hub.api.stop_server("dora", "old")
         wait_until(
-            lambda: hub.verdict("dora", "old") is None, TIMEOUT + BOUND, "the service knows that it is gone"
+            lambda: hub.shown("dora", "old") is None, TIMEOUT + BOUND, "the service knows that it is gone"
         )
         scopes = ["users:activity!user=dora", "access:servers!server=dora/old"]
         minted = hub.api.mint_token("dora", scopes)
