@@ -1,6 +1,6 @@
 """Processes, read from Linux's /proc: which are there, which belong together, which compute.
 
-Questions about one process are `proc_files`'. It knows nothing of jupyter_server.
+Questions about one process are `proc_files`' and `proc_waits`'. It knows nothing of jupyter_server.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hubcull_server_ext.signals.proc_files import ProcessFiles
+from hubcull_server_ext.signals.proc_waits import ProcessWaits
 from hubcull_server_ext.signals.process import Moved, Process, read_stat
 
 _SHORTEST_SPAN = 1.0
@@ -31,7 +31,7 @@ class _Mark(NamedTuple):
     used: int
 
 
-class ProcessTable(ProcessFiles):
+class ProcessTable(ProcessWaits):
     """One reading of all processes; what is asked about one of them is read once a reading.
 
     Args:
