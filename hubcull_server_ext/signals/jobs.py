@@ -1,9 +1,9 @@
 """Which processes of a terminal are work; in doubt each is.
 
 A process is work unless it is on the list of programs that are not, or waits for its
-terminal's input, or only waits for one that does. A silent wait for a database is work: the use
-of a processor only ever makes work of what seems to wait. It knows no terminal and remembers
-nothing.
+terminal's input, or only waits for one that does, or only shows what one on the list says. A
+silent wait for a database is work: the use of a processor only ever makes work of what seems to
+wait. It knows no terminal and remembers nothing.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from hubcull_server_ext.signals.pipelines import MULTICALL, only_shows
 from hubcull_server_ext.signals.process import Process
 from hubcull_server_ext.signals.processes import ProcessTable
 
 NOT_WORK = (
     "sleep", "tail", "watch", "top", "htop", "btop", "atop", "nvtop", "less", "man",
     "vi", "vim", "vim.basic", "vim.tiny", "nvim", "nano", "emacs", "nvidia-smi",
-    "tmux", "screen",
+    "journalctl", "tmux", "screen",
 )  # fmt: skip
 """Programs that are no work by their name: they wait, show or edit, and may stay open for days."""
 
@@ -37,7 +38,6 @@ _TOOLS = frozenset(
 )  # fmt: skip
 # Any other program's name may be that of somebody's own script, which is theirs to tell.
 _PUBLIC_NAMES = _SHELLS | _INTERPRETERS | _TOOLS
-_MULTICALL = frozenset({"busybox", "coreutils", "toybox"})
 _PAGING = frozenset({"git", "gh", "systemctl", "journalctl"})
 """Programs that hand their output to a pager and wait until it is closed."""
 
@@ -65,7 +65,7 @@ class Judge:
 
     def is_work(self, process: Process) -> bool:
         """Whether a process of a terminal counts as work."""
-        if process.at_rest or self.listed(process):
+        if process.at_rest or self.listed(process) or only_shows(self.table, process, self.listed):
             return False
         if self._otherwise is not None and not self.table.wait_is_told(process):
             return self._otherwise(process)
@@ -116,7 +116,7 @@ class Judge:
     def listed(self, process: Process) -> bool:
         """Whether it is one of the programs that are never work."""
         executable = self.table.executable(process)
-        if executable is None or executable in _MULTICALL:
+        if executable is None or executable in MULTICALL:
             return process.name in self._not_work
         if executable in self._not_work:
             return True

@@ -107,6 +107,22 @@ class ProcessFiles:
         """Return the pipe from which it has its standard input, or None."""
         return self._pipe(process, 0)
 
+    def output_pipe(self, process: Process) -> str | None:
+        """Return the pipe to which its standard output goes, or None."""
+        return self._pipe(process, 1)
+
+    def reads_pipe(self, process: Process, pipe: str) -> bool:
+        """Whether a process has its standard input from this pipe."""
+        return self._pipe(process, 0) == pipe
+
+    def writes_pipe(self, process: Process, pipe: str) -> bool:
+        """Whether a process has its standard output or errors go to this pipe."""
+        return pipe in {self._pipe(process, 1), self._pipe(process, 2)}
+
+    def writes_to_terminal(self, process: Process) -> bool:
+        """Whether its standard output is its terminal."""
+        return self._is_terminal(process, 1)
+
     def _pipe(self, process: Process, fd: int) -> str | None:
         with suppress(OSError):
             link = os.readlink(f"{self._root}/{process.pid}/fd/{fd}")  # noqa: PTH115 - it is no path

@@ -6,7 +6,7 @@ Questions about one process are `proc_files`' and `proc_waits`'. It knows nothin
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -206,11 +206,21 @@ class ProcessTable(ProcessWaits):
 
     def readers(self, process: Process) -> list[Process]:
         """Return who in its session reads the pipe that it waits to write to; nobody where there is none."""
-        pipe = self.full_pipe(process)
-        if pipe is None:
-            return []
-        session = self._sessions.get(process.session, [])
-        return [other for other in session if not other.at_rest and self.input_pipe(other) == pipe]
+        return self._in_session(process, self.full_pipe(process), self.reads_pipe)
+
+    def takers(self, process: Process) -> list[Process]:
+        """Return who in its session reads its standard output; nobody where that is no pipe."""
+        return self._in_session(process, self.output_pipe(process), self.reads_pipe)
+
+    def feeders(self, process: Process) -> list[Process]:
+        """Return who in its session writes to its standard input; nobody where that is no pipe."""
+        return self._in_session(process, self.input_pipe(process), self.writes_pipe)
+
+    def _in_session(
+        self, process: Process, pipe: str | None, holds: Callable[[Process, str], bool]
+    ) -> list[Process]:
+        session = [] if pipe is None else self._sessions.get(process.session, [])
+        return [one for one in session if not one.at_rest and pipe is not None and holds(one, pipe)]
 
     def _list(self) -> dict[int, int]:
         """Return the numbers of all processes, and the inode of each; `os` alone, as there are hundreds."""

@@ -242,6 +242,67 @@ async def test_what_has_not_yet_filled_a_pager_is_work(desk: Desk) -> None:
     assert await desk.job() is not None
 
 
+@pytest.mark.parametrize(
+    ("command", "last"),
+    [
+        ("tail -f LOG | grep --color=auto line", "grep"),
+        ("tail -n 100 -F LOG | sed -u s/line/word/ | cut -c1-80 | tr a b | uniq | nl | cat", "cat"),
+        ("tail -f LOG | awk '{print $1}'", "awk"),
+        ("tail -f LOG | grep line | less", "less"),
+        ("tail -f LOG | jq -R .", "jq"),
+        ("journalctl -f", "journalctl"),
+        ("journalctl -f | grep line", "grep"),
+        ("top -b -d 1 | grep python", "grep"),
+    ],
+)
+async def test_who_only_watches_by_a_filter_is_no_work(
+    desk: Desk, tmp_path: Path, command: str, last: str
+) -> None:
+    """It ends with the watcher alone, which stays open for days, whether its log grows or not."""
+    programs = [part.split()[0] for part in command.split("|")]
+    if lacking := [name for name in programs if shutil.which(name) is None]:
+        pytest.skip(f"this machine has no {', '.join(lacking)}")
+    log = tmp_path / "log"
+    log.write_text("a line\n")
+    desk.type(command.replace("LOG", str(log)))
+    await until(lambda: last in desk.children())
+    assert await desk.rests()
+    for _ in range(10):
+        with log.open("a") as file:
+            file.write("a line\n" * 100)
+        await asyncio.sleep(0.1)
+        assert await desk.job() is None
+    assert last in desk.children()
+    assert len(desk.children()) == len(programs)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"tail -f LOG | {PYTHON} -c 'import sys; sys.stdin.read()'",
+        f"{PYTHON} -c 'import time; time.sleep(60)' | grep line",
+        "tail -f LOG | grep line > FOLDER/copy",
+        "tail -f LOG | tee FOLDER/copy",
+        "tail -f LOG | awk '{print > \"FOLDER/copy\"}'",
+        "tail -f LOG | sed -u 'w FOLDER/copy'",
+        "tail -f LOG | grep -m 1 DONE; true",
+        "tail -f LOG | while read line; do true; done",
+        "mkfifo FOLDER/pipe; tail -n +1 FOLDER/pipe 3<>FOLDER/pipe | grep line",
+    ],
+)
+async def test_a_watcher_whose_lines_somebody_uses_is_work(desk: Desk, tmp_path: Path, command: str) -> None:
+    """They go to a program that we do not know, or to a file, or are waited for, or have an end."""
+    log = tmp_path / "log"
+    log.write_text("a line\n")
+    desk.type(command.replace("LOG", str(log)).replace("FOLDER", str(tmp_path)))
+    await until(lambda: len(desk.children()) == 2)
+    await asyncio.sleep(0.5)
+    for _ in range(5):
+        assert await desk.job() is not None
+        await asyncio.sleep(0.1)
+    assert len(desk.children()) == 2
+
+
 async def test_a_prompt_that_starts_to_compute_is_work_from_then_on(desk: Desk) -> None:
     """A REPL open for long does not make its new computation look as old as itself."""
     desk.type(f"{PYTHON} -q")

@@ -54,6 +54,40 @@ def watch_in_closed_tab(scene: Scene) -> None:
     _leave(scene, "watch -n 1 date", "watch -n 1 date")
 
 
+def _growing_log(scene: Scene) -> None:
+    """Write a log that grows while the server is watched; not by a process of the server's."""
+    log = scene.folder / "log"
+    scene.file("log", "a line\n")
+
+    def grow() -> None:
+        with log.open("a") as file:
+            file.write("a line\n")
+
+    scene.again(grow)
+
+
+def log_through_a_filter(scene: Scene) -> None:
+    """Row 29b: the tab stays open, so that its terminal's output is sent."""
+    _growing_log(scene)
+    terminal = scene.browser.open_terminal()
+    terminal.type("tail -f log | grep line")
+    pid = find_below(scene.browser.server_pid, "grep line")
+    shown = [0]
+
+    def moves() -> bool:
+        shown.append(len(terminal.shown))
+        return alive(pid) and shown[-1] > shown[-2]
+
+    scene.premise("the filter shows the log, the tab open", moves)
+
+
+def log_through_a_program(scene: Scene) -> None:
+    """Row 29c: what it makes of the lines is not known."""
+    _growing_log(scene)
+    scene.file("collect.py", "import sys\nfor line in sys.stdin:\n    pass\n")
+    _leave(scene, f"tail -f log | {scene.python} collect.py", "collect.py")
+
+
 def long_sleep(scene: Scene) -> None:
     """Rows 30 and 30a."""
     _leave(scene, "sleep 9999", "sleep 9999")
@@ -167,6 +201,8 @@ MAKERS: dict[str, Maker] = {
     "28": idle_prompt,
     "29": top_in_open_tab,
     "29a": watch_in_closed_tab,
+    "29b": log_through_a_filter,
+    "29c": log_through_a_program,
     "30": long_sleep,
     "30a": long_sleep,
     "31": training,
