@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from harness.api import age
+from harness.api import HubError, age
 from harness.processes import alive, lasted
 from harness.realhub import RealHub
 from harness.situations import Browser
@@ -129,8 +129,8 @@ class Watcher:
     def _look(self, known: list[tuple[str, Life]]) -> None:
         try:
             models = self.hub.api.servers()
-        except OSError:
-            return  # the Hub is being restarted
+        except (OSError, HubError):
+            return  # the Hub is being restarted, or has no time
         for key, life in known:
             model = models.get(key)
             if model is None:
@@ -148,7 +148,7 @@ def begin_busy_and_idle(lives: Watcher) -> int:
     lives.begin("carla/", lambda: kernel.append(browser.leave_cell("import time; time.sleep(900)")))
     lives.begin("ida/")
     for user in ("carla", "ida"):
-        wait_until(partial(_has_reported, hub, user), 15, f"{user} has reported")
+        wait_until(partial(_has_reported, hub, user), 30, f"{user} has reported")
     return browser.kernel_pid(kernel[0])
 
 

@@ -43,7 +43,7 @@ def test_reports_cut_off_during_a_silent_cell_hold_the_server(make_hub: MakeHub)
         browser = Browser(hub, "carla")
         kernels: list[str] = []
         lives.begin("carla/", lambda: kernels.append(browser.leave_cell(LONG)))
-        wait_until(lambda: (hub.verdict("carla") or {}).get("reason") == "busy", 15, "carla is seen busy")
+        wait_until(lambda: (hub.verdict("carla") or {}).get("reason") == "busy", 30, "carla is seen busy")
         kernel = browser.kernel_pid(kernels[0])
         route = hub.routes.remove("/services/hubcull")
         lives.begin("nora/", extension=False)

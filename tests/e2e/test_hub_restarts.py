@@ -26,11 +26,12 @@ def test_the_hub_restarted_with_servers_running(make_hub: MakeHub, killed: bool)
     )
     with Watcher(hub) as lives:
         kernel = begin_busy_and_idle(lives)
+        service = hub.service_pid
         if killed:
             hub.kill_hub()
-            time.sleep(3)  # what the old service needs to see that its Hub is gone, and to free the port
         else:
             hub.stop_hub()
+        wait_until(lambda: not alive(service), 30, "the old service has left the port")
         time.sleep(5)
         hub.start_hub()
         wait_until(lambda: hub.api.is_ready("carla"), 30, "the Hub finds the server again")

@@ -84,7 +84,7 @@ def test_a_server_restarted_between_decision_and_stop_is_not_stopped(make_hub: M
         with Watcher(hub) as lives:
             lives.begin("ida/")
             lives.begin("rita/")
-            wait_until(lambda: (hub.verdict("rita") or {}).get("basis") == "report", 15, "rita reported")
+            wait_until(lambda: (hub.verdict("rita") or {}).get("basis") == "report", 25, "rita reported")
             old = hub.api.server_pid("rita")
             restarter.armed.set()
             lives.wait(lambda: restarter.restarted, LONGER + BOUND, "the second look")

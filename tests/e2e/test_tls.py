@@ -33,7 +33,7 @@ def the_idle_one_is_stopped_by_its_report_and_the_busy_one_kept(hub: RealHub) ->
 
         lives.begin("carla/", silent_cell)
         lives.begin("olivia/")
-        wait_until(lambda: (hub.verdict("carla") or {}).get("reason") == "busy", 15, "carla is seen busy")
+        wait_until(lambda: (hub.verdict("carla") or {}).get("reason") == "busy", 30, "carla is seen busy")
         lives.wait(lambda: lives["olivia/"].gone is not None, TIMEOUT + BOUND, "idle olivia is stopped")
         lives["olivia/"].was_stopped(TIMEOUT, BOUND)
         hub.says("server=olivia/ result=stopped reason=idle ")

@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from tests.parity.cullers import Process, Scene, Until, side_by_side, stop
-from tests.parity.replay import TOKEN, Reply
-from tests.parity.states import HOUR, LAST, server, user
+from tests.parity.replay import TOKEN, ReplayHub, Reply, Request
+from tests.parity.states import HOUR, LAST, ago, server, user
 
 
 def seen(method: str, path: str, times: int) -> Until:
@@ -50,11 +50,17 @@ def test_it_ends_in_order_when_told() -> None:
 
 
 def later() -> Scene:
-    """Let a server fall due while both are at work, some seconds after their first cycle."""
+    """Let a server fall due while both are at work, some seconds after the first listing of each."""
+
+    def used(hub: ReplayHub, request: Request) -> None:
+        if request.path.startswith("/users?") and hub.count("GET", "/users?") == 1:
+            hub.user("ada")["servers"][""]["last_activity"] = ago(HOUR - 3)
+
     return Scene(
-        users=lambda: [user("ada", {"": server(idle=HOUR - 3)})],
+        users=lambda: [user("ada")],
         options=("--timeout=3600",),
         every=1,
+        hub={"on_request": used},
         until_theirs=all_gone,
         until_ours=all_gone,
     )

@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from harness.calls import call
+from harness.ports import free_ports
 from hubcull_hub import cli
 from hubcull_server_ext import wire
 from tests.component.hub.fake_hub import FakeHub, Fault, server_token, service_token
@@ -76,14 +77,6 @@ def fake_hub(tls: ssl.SSLContext | None = None) -> Iterator[tuple[FakeHub, str]]
         thread.join()
 
 
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
-
-
 class Service:
     """A running service process; with ``tls``, the proxy's context, its url is https."""
 
@@ -97,7 +90,7 @@ class Service:
         given: Mapping[str, str] | None = None,
     ) -> None:
         self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=tls))
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{free_port()}/services/hubcull/"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{free_ports(1)[0]}/services/hubcull/"
         env = {
             "PATH": os.environ["PATH"],
             "JUPYTERHUB_API_TOKEN": FakeHub().token,
@@ -137,7 +130,7 @@ class Service:
         return self.process.wait(15)
 
 
-def wait_for(condition: object, seconds: float = 10) -> bool:
+def wait_for(condition: object, seconds: float = 30) -> bool:
     """Wait until a condition holds."""
     assert callable(condition)
     end = time.monotonic() + seconds
@@ -205,7 +198,7 @@ def test_with_wrong_options_a_standalone_service_exits(tmp_path: Path, options: 
 def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     """A SIGKILL of the Hub leaves no orphan on the port."""
     with fake_hub() as (_, url):
-        port = free_port()
+        (port,) = free_ports(1)
         code = (
             "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-m', 'hubcull_hub']);"
             "print(p.pid, flush=True); time.sleep(60)"

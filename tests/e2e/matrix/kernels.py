@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from textwrap import indent
+from typing import Any
 
 import psutil
 from jupyter_client.blocking.client import BlockingKernelClient
@@ -171,7 +172,7 @@ def talkative_thread(scene: Scene) -> None:
         "import threading, time\n{}        time.sleep(1)\nthreading.Thread(target=work, daemon=True).start()"
     )
     with scene.browser.open_kernel() as kernel:
-        time.sleep(7)
+        wait_until(lambda: _is_heard(scene, kernel), 40, "a report says that the kernel has been asked")
         assert kernel.run(start.format(work))["status"] == "ok"
     sizes = [0]
 
@@ -181,6 +182,14 @@ def talkative_thread(scene: Scene) -> None:
 
     scene.premise("it prints", goes_on)
     _idle_kernels(scene)
+
+
+def _is_heard(scene: Scene, kernel: Kernel) -> bool:
+    """Tell whether our extension has had its answer after the kernel's start: until then it doubts."""
+    answer = scene.hub.ask_service(f"api/v1/servers?user={scene.user}&server=")
+    told: dict[str, Any] = next(iter(answer.json()["servers"]), {}) if answer.ok else {}
+    known = {signal["source"] for signal in told.get("signals", ())}
+    return f"kernel:{kernel.id[:8]}" in known and told.get("faults") == []
 
 
 def animation(scene: Scene) -> None:

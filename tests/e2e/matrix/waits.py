@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import count
 from typing import Any
 
@@ -31,27 +30,41 @@ def input_left(scene: Scene) -> None:
 
 def input_unseen(scene: Scene) -> None:
     """Row 18c: the page is gone when the question comes."""
+    question = _Question(scene)
     with scene.browser.open_kernel() as kernel:
-        kernel.begin("import time; time.sleep(4); input('Name? ')", asks=True)
-    time.sleep(5)
+        kernel.begin(question.code, asks=True)
+    question.come(pages=0)
     _is_left(scene, kernel)
 
 
 def input_of_another_page(scene: Scene) -> None:
     """Row 18d: the question goes to the page that is gone, and to nobody else."""
-    asked = scene.folder / "asked"
+    question = _Question(scene)
     with scene.browser.open_kernel() as kernel:
         other = scene.browser.open_kernel(kernel.id)
-        kernel.begin(
-            f"import time; time.sleep(4); open({str(asked)!r}, 'w').close(); input('Name? ')", asks=True
-        )
-    wait_until(asked.exists, 20, "the cell asks")
+        kernel.begin(question.code, asks=True)
+    question.come(pages=1)
     scene.premise("the other page is open", lambda: other.socket.open)
 
     def was_asked() -> bool:
         return any(m["header"]["msg_type"] == "input_request" for m in other.socket.received)
 
     scene.premise("it was not asked", lambda: not was_asked())
+
+
+class _Question:
+    """A cell that sleeps until it is told to ask, which it is when its page has gone."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene, self._told, self._asked = scene, scene.folder / "told", scene.folder / "asked"
+        sleep = f"import os, time\nwhile not os.path.exists({str(self._told)!r}): time.sleep(0.2)\n"
+        self.code = f"{sleep}open({str(self._asked)!r}, 'w').close()\ninput('Name? ')"
+
+    def come(self, pages: int) -> None:
+        """Have it ask once no more pages than these are open."""
+        wait_until(lambda: self._scene.status()["connections"] == pages, 20, f"{pages} pages are open")
+        self._told.touch()
+        wait_until(self._asked.exists, 20, "the cell asks")
 
 
 def _is_left(scene: Scene, kernel: Kernel) -> None:

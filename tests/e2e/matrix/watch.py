@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from harness.api import age
+from harness.api import HubError, age, moment
 from harness.realhub import RealHub
 from harness.waiting import wait_until
 
@@ -19,9 +21,11 @@ _EVERY = 1.5
 class Seen:
     """What was seen of one user's default server; moments are monotonic seconds.
 
-    ``ages`` are (moment, age of the Hub's last_activity); ``verdict`` is hubcull's newest.
+    ``started`` is the Hub's word for which of the user's servers it is, ``ages`` are (moment, age of the
+    Hub's last_activity); ``verdict`` is hubcull's newest.
     """
 
+    started: datetime | None = None
     ages: list[tuple[float, float]] = field(default_factory=list)
     gone: float | None = None
     verdict: dict[str, Any] = field(default_factory=dict)
@@ -53,15 +57,18 @@ class Watch:
         self._thread.join()
 
     def begin(self, user: str) -> Seen:
-        """Watch a server that is ready from now on."""
-        return self.seen.setdefault(user, Seen())
+        """Watch a server that is ready from now on; what is said of an earlier one is not its."""
+        model = self.hub.api.server_model(user) or {}
+        return self.seen.setdefault(user, Seen(moment(model.get("started"))))
 
     def decision(self, user: str, within: float = 15) -> dict[str, Any]:
-        """Return hubcull's decision by which the user's server was stopped, empty where there is none."""
+        """Return hubcull's decision by which the server that is watched was stopped, empty where none was."""
+        started = self.seen[user].started
 
         def look() -> dict[str, Any] | None:
-            decisions = self.hub.ask_service(f"api/v1/servers?user={user}&server=").json()["decisions"]
-            return next((dict(each) for each in decisions if each["result"] == "stopped"), None)
+            answer = self.hub.ask_service(f"api/v1/servers?user={user}&server=")
+            made = [d for d in (answer.json()["decisions"] if answer.ok else ()) if d["result"] == "stopped"]
+            return next((dict(each) for each in made if moment(each["started"]) == started), None)
 
         try:
             return wait_until(look, within, "the stop is written down", every=0.5)
@@ -80,8 +87,9 @@ class Watch:
     def _go_on(self) -> None:
         while not self._over.wait(_EVERY):
             if self.seen:
-                self._look_at_hubcull()
-                self._look_at_the_hub()
+                with suppress(OSError, HubError):  # on a busy machine an answer may be late: the next comes
+                    self._look_at_hubcull()
+                    self._look_at_the_hub()
 
     def _look_at_the_hub(self) -> None:
         users = self.hub.api.must("GET", "/users?limit=200").json()
@@ -97,5 +105,6 @@ class Watch:
     def _look_at_hubcull(self) -> None:
         answer = self.hub.ask_service("api/v1/servers")
         for row in answer.json()["servers"] if answer.ok else []:
-            if not row["server"] and row["user"] in self.seen:
-                self.seen[row["user"]].verdict = row
+            seen = None if row["server"] else self.seen.get(row["user"])
+            if seen is not None and moment(row["started"]) == seen.started:
+                seen.verdict = row
