@@ -142,9 +142,8 @@ async def test_a_bad_answer_is_a_failure_of_its_app_alone(
 async def test_a_late_command_is_killed_with_what_it_began(tmp_path: Path) -> None:
     """Nothing of it runs on."""
     mark = tmp_path / "alive"
-    child = f"import time, pathlib\nwhile True: pathlib.Path({str(mark)!r}).touch(); time.sleep(0.05)"
-    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-    adapters = source({"app": "late", "command": code(parent), "timeout": 2})
+    script = 'while :; do touch "$0"; sleep 0.05; done & wait'
+    adapters = source({"app": "late", "command": ["sh", "-c", script, str(mark)], "timeout": 2})
     adapters.sample()
     await until(mark.exists)
     with pytest.raises(SourceError, match="within 2 s"):

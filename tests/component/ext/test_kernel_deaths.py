@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from hubcull_server_ext import clock, wire
-from tests.component.ext.kernel_watch import SILENT, Watch, deaf
+from tests.component.ext.kernel_watch import SILENT, Held, Watch, deaf
 from tests.component.ext.waiting import until
 
 
@@ -68,11 +69,12 @@ async def test_an_unproven_kernel_that_dies_where_nobody_restarts_it_holds_nothi
     assert watch.doubt() is None
 
 
-async def test_crash_in_mid_cell_clears_busy(watch: Watch) -> None:
+async def test_crash_in_mid_cell_clears_busy(watch: Watch, tmp_path: Path) -> None:
     """A kernel that dies in its cell runs nothing any more, also where stock state stays busy."""
-    _, client = await watch.kernel()
-    client.execute("import os, time; time.sleep(0.5); os._exit(1)")
+    cell, (_, client) = Held(tmp_path), await watch.kernel()
+    client.execute(f"{cell.code}\nos._exit(1)")
     await until(watch.busy)
+    cell.end()
     await until(watch.over)
     await client.wait_for_ready(timeout=30)
     assert watch.busy() is None

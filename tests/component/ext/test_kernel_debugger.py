@@ -8,7 +8,7 @@ from typing import Any
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
-from hubcull_server_ext import wire
+from hubcull_server_ext import clock, wire
 from tests.component.ext.kernel_watch import Held, Watch
 from tests.component.ext.waiting import until
 
@@ -72,8 +72,14 @@ async def test_a_cell_at_a_breakpoint_is_no_work_until_it_goes_on(watch: Watch, 
     await asyncio.sleep(1.0)  # what it printed before is published by now
     await page.look()
     assert halted(watch)
+    stepped = clock.monotonic()
     assert (await page.ask("next", threadId=1))["success"]
-    await until(lambda: halted(watch) and (watch.over() or first).ended_ago < 1.0)  # type: ignore[operator]
+
+    def halted_anew() -> bool:
+        over = watch.over() if halted(watch) else None
+        return over is not None and clock.monotonic() - (over.ended_ago or 0) >= stepped
+
+    await until(halted_anew)
     assert (await page.ask("continue", threadId=1))["success"]
     await until(watch.busy)
     assert not watch.signals(wire.Kind.KERNEL_INPUT)

@@ -88,12 +88,21 @@ def jp_server_config() -> dict[str, Any]:
     }
 
 
-async def begun_anew(app: ServerApp) -> None:
-    """Let the extension begin once more, as in a server that has just started."""
-    ours = extension(app)
+async def begun_anew(app: ServerApp, service: FakeService) -> None:
+    """Let the extension begin once more, as in a server that has just started, and wait until it reports.
+
+    A report of before that is still on its way comes to nobody.
+    """
+    ours, before = extension(app), {report.boot_id for report in service.reports}
     await ours.stop_extension()
     ours._begun = False
     ours.begin()
+
+    def others() -> list[wire.Report]:
+        return [report for report in service.reports if report.boot_id not in before]
+
+    await until(others)
+    service.reports[:] = others()
 
 
 def health_of(reports: list[wire.Report]) -> dict[str, wire.Source]:
@@ -138,8 +147,7 @@ async def only_one_fails(
 
     with monkeypatch.context() as broken:
         broken.setattr(KINDS[name], act, breaks, raising=False)
-        service.reports.clear()
-        await begun_anew(app)
+        await begun_anew(app, service)
         await until(lambda: WORDS[act] in said_of(name, service))
         assert states(service) == {**WELL, name: wire.Health.FAILED}
         await extension(app).stop_extension()
@@ -190,8 +198,7 @@ async def test_a_look_that_does_not_end_holds_up_nobody(
 
     with monkeypatch.context() as broken:
         broken.setattr(TerminalsSource, "sample", hangs)
-        service.reports.clear()
-        await begun_anew(jp_serverapp)
+        await begun_anew(jp_serverapp, service)
         await until(lambda: len(service.reports) >= 3)
         assert said_of("terminals", service) == "sample: TimeoutError"
         assert states(service) == {**WELL, "terminals": wire.Health.FAILED}
@@ -213,9 +220,7 @@ async def test_every_switch_switches_off_its_source_and_no_other(
     for switch, off in SWITCHES.items():
         assert getattr(ours, switch) is True
         setattr(ours, switch, False)
-        service.reports.clear()
-        await begun_anew(jp_serverapp)
-        await until(lambda: service.reports)
+        await begun_anew(jp_serverapp, service)
         assert states(service) == {**WELL, **dict.fromkeys(off, wire.Health.OFF)}, switch
         setattr(ours, switch, True)
 
@@ -229,9 +234,7 @@ async def test_the_servers_own_cullers_are_told_only_if_wanted(
     await until(lambda: wire.Kind.SERVER_CULLER in kinds(service))
     assert "MappingKernelManager.cull_idle_timeout" in capfd.readouterr().err
     extension(jp_serverapp).watch_interplay = False
-    service.reports.clear()
-    await begun_anew(jp_serverapp)
-    await until(lambda: service.reports)
+    await begun_anew(jp_serverapp, service)
     assert wire.Kind.SERVER_CULLER not in kinds(service)
     assert "MappingKernelManager.cull_idle_timeout" not in capfd.readouterr().err
 
@@ -244,7 +247,7 @@ async def test_browsers_are_counted_only_if_wanted(
     """A kernel's question is heard on its websocket all the same."""
     await started(jp_serverapp)
     extension(jp_serverapp).watch_websockets = False
-    await begun_anew(jp_serverapp)
+    await begun_anew(jp_serverapp, service)
     manager: Any = jp_serverapp.web_app.settings["kernel_manager"]
     kernel = await manager.start_kernel()
     socket = await jp_ws_fetch("api", "kernels", kernel, "channels")
@@ -253,7 +256,7 @@ async def test_browsers_are_counted_only_if_wanted(
     await until(lambda: wire.Kind.KERNEL_INPUT in kinds(service), 30)
     assert wire.Kind.BROWSERS not in kinds(service)
     extension(jp_serverapp).watch_websockets = True
-    await begun_anew(jp_serverapp)
+    await begun_anew(jp_serverapp, service)
     another = await jp_ws_fetch("api", "kernels", kernel, "channels")
     await until(lambda: wire.Kind.BROWSERS in kinds(service))
     for one in (socket, another):
@@ -276,7 +279,7 @@ async def test_with_kernels_off_a_cell_that_computes_is_work_in_the_background(
     await until(lambda: wire.Kind.KERNEL_BUSY in at_work(service), 30)
     assert wire.Kind.BACKGROUND_JOB not in at_work(service)
     extension(jp_serverapp).watch_kernels = False
-    await begun_anew(jp_serverapp)
+    await begun_anew(jp_serverapp, service)
     await until(lambda: at_work(service) == {wire.Kind.BACKGROUND_JOB}, 30)
     assert health_of(service.reports)["kernels"].health is wire.Health.OFF
     client.stop_channels()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -124,7 +122,9 @@ def test_some_variables_without_the_others_are_refused(made: HubCerts) -> None:
     assert files_of_hub({}) is None
 
 
-def test_a_pair_that_is_just_being_written_is_waited_for(tmp_path: Path) -> None:
+def test_a_pair_that_is_just_being_written_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The Hub writes the pair anew for each service that it starts: key first, certificate after."""
     certs = make_certs(tmp_path / "ssl")
     files = given(certs)
@@ -135,10 +135,17 @@ def test_a_pair_that_is_just_being_written_is_waited_for(tmp_path: Path) -> None
     shutil.copy(old, files.cert)
     with pytest.raises(TlsError, match="no pair"):
         client_context(files)
-    writer = f"import time, pathlib; time.sleep(0.3); pathlib.Path({str(files.cert)!r}).write_bytes({new!r})"
-    with subprocess.Popen([sys.executable, "-c", writer]) as process:
-        client_context(files)
-    assert process.returncode == 0
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            files.cert.write_bytes(new)
+
+    monkeypatch.setattr("hubcull_hub.tls.time.sleep", pause)
+    client_context(files)
+    assert len(pauses) == 2
+    assert min(pauses) > 0
 
 
 def test_changed_certificates_are_read_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
