@@ -100,11 +100,16 @@ class Yard:
             await self.source.sample()
         return self.source.collect(clock.monotonic())
 
-    async def works(self, kind: str = wire.Kind.BACKGROUND_JOB) -> list[tuple[str, str | None]]:
-        """Look until work of one kind goes on, and return source and label of all of it."""
+    async def works(
+        self, kind: str = wire.Kind.BACKGROUND_JOB, label: str | None = None
+    ) -> list[tuple[str, str | None]]:
+        """Look until work of one kind goes on, and return source and label of all of it.
+
+        With a label look on until some has it: a shell's child is called as the shell at first.
+        """
         for _ in range(20):
             found = [s for s in await self.look(1) if s.kind == kind and s.going_on_for is not None]
-            if found:
+            if found and label in {None, *(s.label for s in found)}:
                 assert all(s.strength is wire.Strength.WEAK for s in found)
                 return [(signal.source, signal.label) for signal in found]
         return []
@@ -275,7 +280,7 @@ async def screenful(yard: Yard, type_line: Callable[[str], object]) -> None:
     assert await yard.rests()
     type_line("q")
     type_line(f"{PYTHON} -c 'import time; time.sleep(600)'")
-    ((source, label),) = await yard.works(job)
+    ((source, label),) = await yard.works(job, "python")
     assert (source[:4], label) == ("pts:", "python")
     found = await yard.look(1)
     assert [s.clock for s in found if s.kind == wire.Kind.TERMINAL_OUTPUT] in ([], [wire.Clock.NONE])

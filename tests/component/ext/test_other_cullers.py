@@ -108,11 +108,18 @@ async def test_watching_is_no_activity(service: FakeService, jp_serverapp: Serve
     terminals = jp_serverapp.web_app.settings["terminal_manager"]
     (terminal,) = terminals.terminals.values()
     await until(lambda: heard(service.reports))
-    await asyncio.sleep(3.0)
+
+    async def seen() -> tuple[datetime, datetime, datetime]:
+        return await last_activity(jp_fetch), kernel.last_activity, terminal.last_activity
+
+    before, rested = await seen(), 0
+    while rested < 30:  # what the kernel and the prompt say of their own start takes a while
+        await asyncio.sleep(0.1)
+        now = await seen()
+        before, rested = now, rested + 1 if now == before else 0
     reports = len(service.reports)
-    before = (await last_activity(jp_fetch), kernel.last_activity, terminal.last_activity)
     await until(lambda: len(service.reports) >= reports + 3)
-    assert (await last_activity(jp_fetch), kernel.last_activity, terminal.last_activity) == before
+    assert await seen() == before
     client.stop_channels()
     await terminals.terminate_all()
 
