@@ -18,6 +18,7 @@ import pytest
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_server.serverapp import ServerApp
 
+from harness.ports import free_ports
 from hubcull_server_ext import clock, wire
 from hubcull_server_ext.app import about
 from hubcull_server_ext.signals.background import Around, BackgroundSource
@@ -88,11 +89,11 @@ class Workshop:
             await self.background.sample()
         return [s for s in self.background.collect(clock.monotonic()) if s.going_on_for is not None]
 
-    async def works(self) -> list[tuple[str, str | None]]:
-        """Look until work goes on in the background; return source and label of all of it."""
+    async def works(self, label: str | None = None) -> list[tuple[str, str | None]]:
+        """Look until work goes on in the background, of one label if any; return source and label of all."""
         for _ in range(10):
             found = await self.look()
-            if found:
+            if found and label in {None, *(s.label for s in found)}:
                 return [(s.source, s.label) for s in found]
         return []
 
@@ -216,8 +217,7 @@ async def test_a_session_over_ssh_below_the_server_is_a_terminal(shop: Workshop,
         pytest.skip("this machine has no sshd, or no ssh")
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # noqa: ASYNC240 - where sshd wants to part privileges
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     keys(tmp_path)
     options = {
         "HostKey": tmp_path / "key",
@@ -246,7 +246,7 @@ async def test_a_session_over_ssh_below_the_server_is_a_terminal(shop: Workshop,
         assert shop.background._ttys
         assert await shop.rests()
         keyboard.sendall(f"{PYTHON} -c 'import time; time.sleep(600)'\n".encode())
-        ((source, label),) = await shop.works()
+        ((source, label),) = await shop.works("python")
         assert (source[:4], label) == ("pts:", "python")
 
 

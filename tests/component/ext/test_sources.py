@@ -188,7 +188,7 @@ async def test_a_look_that_does_not_end_holds_up_nobody(
     monkeypatch: pytest.MonkeyPatch, service: FakeService, jp_serverapp: ServerApp
 ) -> None:
     """The others and the reports go on without it, and it is not begun again until it has ended."""
-    monkeypatch.setattr("hubcull_server_ext.app.LONGEST_ACT", 0.2)
+    monkeypatch.setattr("hubcull_server_ext.app.LONGEST_ACT", 1.0)
     await started(jp_serverapp)
     begun: list[asyncio.Event] = []
 

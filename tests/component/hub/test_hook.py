@@ -17,6 +17,8 @@ from tests.component.hub.test_cycle import results, run
 from tests.component.hub.world import World, post, pressed, running, world
 
 AGED = Policy(timeout=600, max_age=3600)
+LIMIT = 1.0
+"""Seconds for a hook, of which one that answers at once needs some on a busy machine."""
 
 
 def classic(inactive: timedelta, inactive_limit: int, server: dict[str, Any]) -> bool:
@@ -137,11 +139,11 @@ def test_a_hook_that_hangs_keeps_and_holds_nothing_up(blocks: bool) -> None:
         return True
 
     async def scenario() -> None:
-        async with world(hook=hook, hook_time_limit=0.2) as w:
+        async with world(hook=hook, hook_time_limit=LIMIT) as w:
             w.add("alice", "hang")
             await w.cycle()
             assert w.verdict("alice", "hang").reason is Reason.HOOK_FAILED
-            assert "no answer in 0.2 s" in w.verdict("alice", "hang").text
+            assert "no answer in 1 s" in w.verdict("alice", "hang").text
             w.hub.users["alice"].servers.clear()
             w.store.drop_server(w.verdict("alice", "hang").key)
             w.add("bob")
@@ -165,7 +167,7 @@ def test_a_hook_that_hangs_on_one_server_is_heard_about_the_others() -> None:
         return True
 
     async def scenario() -> None:
-        async with world(hook=hook, hook_time_limit=0.2, servers=[f"u{n}" for n in range(8)]) as w:
+        async with world(hook=hook, hook_time_limit=LIMIT, servers=[f"u{n}" for n in range(8)]) as w:
             await w.cycle()
             assert w.verdict("u0").reason is Reason.HOOK_FAILED
             assert results(w) == {f"u{n}/": Result.STOPPED for n in range(1, 8)}
