@@ -108,21 +108,26 @@ def find_below(pid: int, fragment: str, within: float = 15) -> int:
 def kill_marked(mark: str, within: float = 10) -> list[str]:
     """Kill every process that carries ``mark``, and what they start meanwhile; return their command lines.
 
+    One that is just becoming another program shows no environment for a moment, so it is looked twice.
+
     Raises:
         TimeoutError: when some of them outlive SIGKILL by ``within`` seconds.
 
     """
     killed: dict[int, str] = {}
+    empty = 0
 
     def sweep() -> bool:
+        nonlocal empty
         left = list(marked(mark))
+        empty = 0 if left else empty + 1
         for process in left:
             killed.setdefault(process.pid, command_line(process))
             try:
                 process.kill()
             except psutil.Error:  # it ended by itself
                 continue
-        return not left
+        return empty == 2
 
     wait_until(sweep, within, "the end of all processes of the test Hub")
     return list(killed.values())
