@@ -145,8 +145,14 @@ def _account(server: Answer) -> list[str]:
     lines.append("  never reported since it started" if ago is None else f"  last report: {span(ago)} ago")
     lines.extend(f"  failed source: {f['name']} {f['detail']}" for f in server.get("faults", ()))
     lines.extend(f"  failed weak source: {f['name']} {f['detail']}" for f in server.get("weak_faults", ()))
+    lines.extend(_remark(remark) for remark in server.get("remarks", ()))
     lines.extend(f"  signal: {_signal(signal)}" for signal in server.get("signals", ()))
     return lines
+
+
+def _remark(remark: Answer) -> str:
+    what = "source switched off" if remark["off"] else "remark of source"
+    return f"  {what}: {remark['name']} {remark['detail']}".rstrip()
 
 
 def _signal(signal: Answer) -> str:

@@ -144,6 +144,15 @@ class SourceFault:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceRemark:
+    """A source that is ``off``, by the settings of its server, or is well and says what it can not see."""
+
+    name: str
+    off: bool = False
+    detail: str = ""
+
+
 class Standing(NamedTuple):
     """How a server stood when its report came in; `hubcull_hub.standing` says so.
 
@@ -173,7 +182,7 @@ class Received(NamedTuple):
     of which we know was up: the Hub sets ``started`` when it begins to start a server.
     ``standing`` is what `hubcull_hub.standing` makes of the rest under one policy, found at receipt, or None.
     Whoever changes what it rests on must leave it out.
-    ``faults`` are of strong sources; ``weak_faults`` are shown and put nothing in doubt.
+    ``faults`` are of strong sources; ``weak_faults`` and ``remarks`` are shown and put nothing in doubt.
     """
 
     started: datetime
@@ -191,6 +200,7 @@ class Received(NamedTuple):
     start_took: float = 0.0
     standing: Standing | None = None
     weak_faults: tuple[SourceFault, ...] = ()
+    remarks: tuple[SourceRemark, ...] = ()
 
 
 class Reason(str, Enum):

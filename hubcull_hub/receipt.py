@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from hubcull_hub.model import Instant, Policy, Received, Signal, SourceFault
+from hubcull_hub.model import Instant, Policy, Received, Signal, SourceFault, SourceRemark
 from hubcull_hub.policy import seconds_since
-from hubcull_hub.reading import Report, pack
+from hubcull_hub.reading import Report, Source, pack
 from hubcull_hub.standing import age_carried, carry, still_at_work, weigh
 from hubcull_server_ext import wire
 
 STRONG_SOURCES = ("kernels", "terminals", "requests", "foreign")
 """Sources without which idleness is not known; a report that lacks one is in doubt."""
 
-_STRONG, _FAILED = frozenset(STRONG_SOURCES), wire.Health.FAILED
+_STRONG = frozenset(STRONG_SOURCES)
+_OK, _FAILED, _OFF = wire.Health.OK, wire.Health.FAILED, wire.Health.OFF
 
 
 def receive(
@@ -32,21 +33,9 @@ def receive(
     What it is worth under ``policy`` is found here, while its signals are at hand. The rest is as `Received`
     has it.
     """
-    carried: tuple[Signal, ...] = ()
-    faults, weak_faults = _faults(report)
+    faults, weak_faults, remarks = _health(report)
     up = (now.utc - started).total_seconds()
-    if previous is None:
-        start_took = max(0.0, up - report.uptime)
-    else:
-        start_took = previous.start_took
-        elapsed = seconds_since(previous, now)
-        same_run = previous.boot_id == report.boot_id
-        if not same_run:
-            carried = carry(previous, report.uptime, elapsed)
-        elif previous.carried:
-            carried = age_carried(previous, elapsed)
-        if same_run and faults:
-            carried += still_at_work(previous, elapsed)
+    start_took, carried = _before(report, previous, now, up, bool(faults))
     signals = report.signals
     # By position, in the order of the fields: half the price, for each report.
     return Received(
@@ -65,7 +54,29 @@ def receive(
         start_took,
         weigh((*signals, *carried) if carried else signals, up - start_took, policy),
         weak_faults,
+        remarks,
     )
+
+
+def _before(
+    report: Report, previous: Received | None, now: Instant, up: float, in_doubt: bool
+) -> tuple[float, tuple[Signal, ...]]:
+    """Return how long the server's start took (s), and what earlier reports showed that still holds.
+
+    ``up`` is for how long the server has been started (s), ``in_doubt`` whether a strong source failed.
+    """
+    if previous is None:
+        return max(0.0, up - report.uptime), ()
+    same_run = previous.boot_id == report.boot_id
+    if same_run and not previous.carried and not in_doubt:  # as most are
+        return previous.start_took, ()
+    elapsed = seconds_since(previous, now)
+    if not same_run:
+        return previous.start_took, carry(previous, report.uptime, elapsed)
+    carried = age_carried(previous, elapsed) if previous.carried else ()
+    if in_doubt:
+        carried += still_at_work(previous, elapsed)
+    return previous.start_took, carried
 
 
 def continues(previous: Received, report: Report) -> bool:
@@ -81,20 +92,36 @@ def repeats(previous: Received, report: Report) -> bool:
     return previous.boot_id == report.boot_id and report.sequence <= previous.sequence
 
 
-def _faults(report: Report) -> tuple[tuple[SourceFault, ...], tuple[SourceFault, ...]]:
+_Health = tuple[tuple[SourceFault, ...], tuple[SourceFault, ...], tuple[SourceRemark, ...]]
+
+
+def _health(report: Report) -> _Health:
+    """Return the strong sources that could not be read, the weak ones, and what others remark."""
+    named, failed, remarks = set(), [], []
+    for source in report.sources:
+        named.add(source.name)
+        health = source.health
+        if health is _OK and source.detail is None:
+            continue
+        if health is _FAILED:
+            failed.append(source)
+        elif health is _OFF or (health is _OK and source.detail):
+            remarks.append(SourceRemark(source.name, health is _OFF, source.detail or ""))
+    if not failed and named >= _STRONG:
+        return (), (), tuple(remarks) if remarks else ()
+    missing = [n for n in STRONG_SOURCES if n not in named]
+    return *_faults(failed, missing, report.uptime), tuple(remarks)
+
+
+def _faults(
+    failed: list[Source], missing: list[str], uptime: float
+) -> tuple[tuple[SourceFault, ...], tuple[SourceFault, ...]]:
     """Return the strong sources that could not be read, and the weak ones; a strong one must be named at all.
 
     One that we do not know is strong unless it says of itself that it is weak: what it does not see then
     would not have condemned anybody either.
     """
-    named, failed = set(), []
-    for source in report.sources:
-        named.add(source.name)
-        if source.health is _FAILED:
-            failed.append(source)
-    if not failed and named >= _STRONG:
-        return (), ()
-    strong = [SourceFault(n, report.uptime, "not in the report") for n in STRONG_SOURCES if n not in named]
+    strong = [SourceFault(name, uptime, "not in the report") for name in missing]
     weak: list[SourceFault] = []
     for source in failed:
         is_strong = source.name in _STRONG or source.strength is not wire.Strength.WEAK

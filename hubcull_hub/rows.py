@@ -15,7 +15,17 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from hubcull_hub.model import Basis, Clock, Fact, Received, ServerKey, Signal, SourceFault, Verdict
+from hubcull_hub.model import (
+    Basis,
+    Clock,
+    Fact,
+    Received,
+    ServerKey,
+    Signal,
+    SourceFault,
+    SourceRemark,
+    Verdict,
+)
 from hubcull_hub.packing import Packed
 from hubcull_hub.users import UserReason, UserVerdict
 
@@ -63,6 +73,7 @@ def evidence_row(item: tuple[ServerKey, Received]) -> dict[str, Any]:
         "signals": _signals_to_json(received.signals),
         "faults": [_json(asdict(fault)) for fault in received.faults],
         "weak_faults": [_json(asdict(fault)) for fault in received.weak_faults],
+        "remarks": [_json(asdict(remark)) for remark in received.remarks],
         "carried": _signals_to_json(received.carried),
         "start_took": received.start_took,
     }
@@ -98,6 +109,7 @@ def read_evidence(row: sa.RowMapping) -> tuple[ServerKey, Received]:
         signals=tuple(map(_signal_from_json, body["signals"])),
         faults=_faults_from_json(body["faults"]),
         weak_faults=_faults_from_json(body.get("weak_faults", ())),
+        remarks=_remarks_from_json(body.get("remarks", ())),
         carried=tuple(map(_signal_from_json, body["carried"])),
         start_took=float(body.get("start_took", 0.0)),  # not known of what an earlier version stored
     )
@@ -106,6 +118,10 @@ def read_evidence(row: sa.RowMapping) -> tuple[ServerKey, Received]:
 
 def _faults_from_json(faults: Iterable[Mapping[str, Any]]) -> tuple[SourceFault, ...]:
     return tuple(SourceFault(f["name"], float(f["failed_for"]), f["detail"]) for f in faults)
+
+
+def _remarks_from_json(remarks: Iterable[Mapping[str, Any]]) -> tuple[SourceRemark, ...]:
+    return tuple(SourceRemark(r["name"], bool(r["off"]), r["detail"]) for r in remarks)
 
 
 _SIGNAL_NUMBERS = ("age", "going_on_for", "ended_ago", "lasted", "count")

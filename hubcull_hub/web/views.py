@@ -7,7 +7,17 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from hubcull_hub.model import Deferral, Evidence, Fact, Instant, ServerKey, Signal, SourceFault, Verdict
+from hubcull_hub.model import (
+    Deferral,
+    Evidence,
+    Fact,
+    Instant,
+    ServerKey,
+    Signal,
+    SourceFault,
+    SourceRemark,
+    Verdict,
+)
 from hubcull_hub.policy import seconds_since
 from hubcull_hub.report import CycleReport
 from hubcull_hub.rows import Decision
@@ -66,13 +76,14 @@ def user(verdict: UserVerdict, now: Instant, deferred: Deferral | None) -> dict[
 
 
 def detail(evidence: Evidence, decisions: Iterable[Decision]) -> dict[str, Any]:
-    """Return what `server` leaves out: the signals as reported, the faults, and earlier decisions."""
+    """Return what `server` leaves out: the signals as reported, faults, remarks, and earlier decisions."""
     report = evidence.report
     return {
         "signals": [] if report is None else [signal(s) for s in report.signals],
         "carried": [] if report is None else [signal(s) for s in report.carried],
         "faults": [] if report is None else [fault(f) for f in report.faults],
         "weak_faults": [] if report is None else [fault(f) for f in report.weak_faults],
+        "remarks": [] if report is None else [remark(r) for r in report.remarks],
         "decisions": [decision(d) for d in decisions],
     }
 
@@ -80,6 +91,11 @@ def detail(evidence: Evidence, decisions: Iterable[Decision]) -> dict[str, Any]:
 def fault(item: SourceFault) -> dict[str, Any]:
     """Return a source that could not be read."""
     return {"name": item.name, "failed_for": item.failed_for, "detail": item.detail}
+
+
+def remark(item: SourceRemark) -> dict[str, Any]:
+    """Return a source that is off, or what one that is well says of itself."""
+    return {"name": item.name, "off": item.off, "detail": item.detail}
 
 
 def signal(item: Signal) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from hubcull_hub.model import (
     Result,
     ServerKey,
     SourceFault,
+    SourceRemark,
     Verdict,
 )
 from hubcull_hub.reading import read_report
@@ -59,6 +60,7 @@ REPORT = Received(
     validated=True,
     start_took=7.25,
     weak_faults=(SourceFault("gpus", 2.5, "NvmlError"),),
+    remarks=(SourceRemark("requests", off=True), SourceRemark("terminals", detail="no times: é")),
 )
 VERDICT = Verdict(
     key=ALICE,

@@ -34,7 +34,11 @@ SHOWN = wire.Report(
     uptime=3600.0,
     server="alice/",
     sources=(
-        *(wire.Source(name, wire.Health.OK) for name in ("kernels", "terminals", "requests", "foreign")),
+        *(wire.Source(name, wire.Health.OK) for name in ("kernels", "foreign")),
+        wire.Source("terminals", wire.Health.OK, "this system keeps no times of terminals"),
+        wire.Source("requests", wire.Health.OFF),
+        wire.Source("network", wire.Health.OFF),
+        wire.Source("collaboration", wire.Health.UNAVAILABLE, "no shared documents here"),
         wire.Source(
             "gpus", wire.Health.FAILED, "the driver can not be asked: NvmlError", 60.0, wire.Strength.WEAK
         ),
@@ -277,7 +281,7 @@ class TestCommands:
     def test_explain_says_what_a_report_shows_and_is_worth_nothing(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Browsers, the server's own cullers, and which weak source failed; to people and to programs."""
+        """Browsers, the server's own cullers, sources that are off, failed or remark something."""
         with fake_hub() as (hub, url):
             hub.add_server("alice")
             hub.tokens |= {"ops": service_token("ops"), "hers": server_token("alice")}
@@ -297,11 +301,19 @@ class TestCommands:
                 assert "signal: server_culler MappingKernelManager cull_idle_timeout 3600 (none)" in lines
                 assert "failed weak source: gpus the driver can not be asked: NvmlError" in lines
                 assert not any(line.startswith("failed source") for line in lines)
+                assert [line for line in lines if "remark" in line or "off" in line] == [
+                    "remark of source: terminals this system keeps no times of terminals",
+                    "source switched off: requests",
+                    "source switched off: network",
+                ]
+                assert not any("collaboration" in line for line in lines)
                 assert cli.main(["explain", "alice", "--json"]) == 0
                 (server,) = json.loads(capsys.readouterr().out)["servers"]
                 told = {signal["kind"]: signal for signal in server["signals"]}
                 assert (told["browsers"]["count"], told["server_culler"]["count"]) == (2, 3600)
                 assert [fault["name"] for fault in server["weak_faults"]] == ["gpus"]
+                said = [(remark["name"], remark["off"]) for remark in server["remarks"]]
+                assert said == [("terminals", False), ("requests", True), ("network", True)]
                 assert (server["action"], server["reason"], server["faults"]) == ("keep", "active", [])
             finally:
                 assert service.stop() == 0
