@@ -17,7 +17,7 @@ from hubcull_server_ext.snapshot import SourceError, UnavailableError
 
 
 class TellingCounter(Counter, Protocol):
-    """A counter that knows how it is doing."""
+    """A counter that knows how it is doing; it may have a ``remark``, on what it leaves out."""
 
     def check(self) -> None:
         """Raise `UnavailableError` where there is nothing to count, `SourceError` where it can not be."""
@@ -37,6 +37,12 @@ class CounterSource:
     def __init__(self, name: str, counter: TellingCounter) -> None:
         self.name, self._counter = name, counter
         self._failure: str | None = None
+
+    @property
+    def remark(self) -> str | None:
+        """What a report says of the source although it is well."""
+        remark: str | None = getattr(self._counter, "remark", None)
+        return remark
 
     def read(self, processes: Sequence[Process], now: float) -> Mapping[Identity, float]:
         """Return what each process has used, and raise what the counter raises."""

@@ -62,6 +62,7 @@ class GpuCounter:
         self._read_at: float | None = None
         self._not_before = float("-inf")
         self._trouble: str | None = None
+        self._failed: frozenset[int] = frozenset()
         self._translates = False
         self._open: dict[Identity, tuple[int, frozenset[int]]] = {}
         self._totals: dict[Identity, float] = {}
@@ -93,6 +94,13 @@ class GpuCounter:
         if self._trouble is not None:
             raise SourceError(f"the driver can not be asked: {self._trouble}")
 
+    @property
+    def remark(self) -> str | None:
+        """Which devices failed and are not counted while the others are, until nobody has one open."""
+        if not self._failed:
+            return None
+        return f"not counted, as the driver fails for it: GPU {', '.join(map(str, sorted(self._failed)))}"
+
     def _is_there(self) -> bool:
         return os.path.exists(f"{self._prefix}ctl")  # noqa: PTH110 - a Path takes longer
 
@@ -119,11 +127,11 @@ class GpuCounter:
         self._hangs = None
         try:
             if is_held and now >= self._not_before:
-                readings = self._within_limit(self._readings)
+                readings, self._failed = self._within_limit(self._readings)
                 self._trouble = None
                 return readings
             if not is_held:
-                self._trouble = None
+                self._trouble, self._failed = None, frozenset()
                 if self._nvml is not None:
                     self._within_limit(self._close)
         except (OSError, NvmlError, TimeoutError) as error:
@@ -133,10 +141,11 @@ class GpuCounter:
                     self._within_limit(self._close)
         return None
 
-    def _readings(self) -> list[Reading]:
+    def _readings(self) -> tuple[list[Reading], frozenset[int]]:
+        """Return what was used of each device, and the numbers of those that failed."""
         if self._nvml is None:
             self._nvml = Nvml(self._library)
-        return self._nvml.read()
+        return self._nvml.read(), frozenset(self._nvml.failed)
 
     def _close(self) -> None:
         nvml, self._nvml = self._nvml, None

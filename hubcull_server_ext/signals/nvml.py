@@ -91,6 +91,8 @@ class Nvml:
         self._library = ctypes.CDLL(library)
         self._call("nvmlInit_v2")
         self._devices: list[_Device] = []
+        self.failed: set[int] = set()
+        """The numbers of the devices that are not asked, as they failed; not of those that refuse us."""
         try:
             self._devices = self._find()
         finally:
@@ -122,6 +124,7 @@ class Nvml:
             except NvmlError:
                 failed.append(device)
         self._devices = [device for device in self._devices if device not in failed]
+        self.failed.update(device.minor for device in failed)
         if not self._devices:
             raise NvmlError("no device is left")
         return readings
@@ -132,10 +135,14 @@ class Nvml:
         found = []
         for index in range(count.value):
             handle, minor = ctypes.c_void_p(), _uint()
-            with suppress(NvmlError):  # one that is another's, or broken
+            try:
                 self._call("nvmlDeviceGetHandleByIndex_v2", _uint(index), ctypes.byref(handle))
                 self._call("nvmlDeviceGetMinorNumber", handle, ctypes.byref(minor))
                 found.append(_Device(handle, minor.value))
+            except _UnaskableError:  # another's
+                continue
+            except NvmlError:
+                self.failed.add(index)
         return found
 
     def _read(self, device: _Device) -> Reading:

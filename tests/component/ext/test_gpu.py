@@ -24,7 +24,7 @@ from hubcull_server_ext.signals.jobs import NOT_WORK
 from hubcull_server_ext.signals.process import Process
 from hubcull_server_ext.signals.processes import ProcessTable
 from hubcull_server_ext.signals.ttys import Clocks
-from hubcull_server_ext.snapshot import SourceError, UnavailableError
+from hubcull_server_ext.snapshot import Collector, SourceError, UnavailableError
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 pytestmark = [
@@ -35,6 +35,7 @@ SOURCE = Path(__file__).parent / "programs" / "nvml.c"
 HOLD = "import sys, time; files = [*map(open, sys.argv[1:])]; print('open', flush=True); time.sleep(600)"
 MARKS = {"JUPYTERHUB_USER": "ada", "JUPYTERHUB_SERVICE_PREFIX": f"/user/ada/{os.getpid()}/gpu/"}
 NOT_SUPPORTED, LOST = 3, 15
+WEAK = wire.Strength.WEAK
 TICKS = os.sysconf("SC_CLK_TCK")
 SECOND = 1_000_000
 """The driver's clock counts microseconds."""
@@ -254,6 +255,41 @@ def test_after_an_error_nothing_is_asked_for_a_while(card: Card, name: str, code
     assert card.look(counter, RETRY + 10, job) == {job: 5}
     assert source.collect(RETRY + 10) == []
     assert card.get("inits") == 2
+
+
+@pytest.mark.parametrize("question", ["broken", "nameless"])
+def test_a_device_that_fails_is_named_and_the_others_are_counted(card: Card, question: str) -> None:
+    """At the first question or later; it is no failure of the source, and all is forgotten with the use."""
+    job, other, counter = card.hold("nvidia0"), card.hold("nvidia1"), card.counter()
+    source = CounterSource("gpus", counter)
+    card.set("device_count", 3)
+    card.look(counter, 0, job, other)
+    assert Collector([source]).collect(0)[0] == (wire.Source("gpus", wire.Health.OK, strength=WEAK),)
+    card.look(counter, 5)  # nobody has one open
+    card.set(question, 1)
+    for now in (10, 20):
+        card.sampled((job, 50))
+        used = card.look(counter, now, job, other)
+    assert used == {job: 5, other: 0}
+    (said,) = Collector([source]).collect(20)[0]
+    assert said.health is wire.Health.OK
+    assert said.detail == "not counted, as the driver fails for it: GPU 1"
+    card.set(question, -1)
+    card.look(counter, 30)
+    assert source.remark is None
+    card.look(counter, 40, job, other)
+    assert source.remark is None
+
+
+def test_a_device_that_refuses_us_is_nobodys_failure(card: Card) -> None:
+    """Not all of a machine's devices are ours to ask."""
+    job, counter = card.hold("nvidia0"), card.counter()
+    card.set("device_count", 2)
+    card.set("refused", 1)
+    card.look(counter, 0, job)
+    card.sampled((job, 50))
+    assert card.look(counter, 10, job) == {job: 5}
+    assert counter.remark is None
 
 
 def test_nothing_is_said_where_nothing_could_be_counted(card: Card) -> None:

@@ -6,8 +6,10 @@
 
 #define SUCCESS 0
 #define NOT_SUPPORTED 3
+#define NO_PERMISSION 4
 #define NOT_FOUND 6
 #define INSUFFICIENT_SIZE 7
+#define LOST 15
 #define MOST 128
 
 typedef struct {
@@ -28,6 +30,7 @@ typedef struct {
 
 /* What a test sets: codes to answer with, and what there is on the first device. */
 int init_code, process_code, rates_code, minor_code, device_count = 1, hangs, grows, forgets;
+int broken = -1, nameless = -1, refused = -1; /* devices of which one question fails, or is not for us */
 int sample_count, computing_count, rate;
 nvmlProcessUtilizationSample_t samples[MOST];
 unsigned int computing[MOST];
@@ -54,12 +57,12 @@ int nvmlDeviceGetCount_v2(unsigned int *count) {
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void **device) {
     *device = &devices[index];
-    return SUCCESS;
+    return (int)index == refused ? NO_PERMISSION : SUCCESS;
 }
 
 int nvmlDeviceGetMinorNumber(void *device, unsigned int *minor) {
     *minor = (unsigned int)((char *)device - devices);
-    return minor_code;
+    return (char *)device - devices == nameless ? LOST : minor_code;
 }
 
 int nvmlDeviceGetProcessUtilization(void *device, nvmlProcessUtilizationSample_t *found, unsigned int *count,
@@ -68,6 +71,8 @@ int nvmlDeviceGetProcessUtilization(void *device, nvmlProcessUtilizationSample_t
     questions++;
     while (hangs)
         usleep(10000);
+    if ((char *)device - devices == broken)
+        return LOST;
     if (process_code)
         return process_code;
     last_seen = since;
