@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from hubcull_server_ext.signals.kernel_messages import IOPUB, KernelMessage
+from hubcull_server_ext.signals.kernel_messages import IOPUB, STATUS, KernelMessage
 from hubcull_server_ext.signals.kernel_requests import CELL
 from hubcull_server_ext.signals.kernel_state import KernelState
 
@@ -41,7 +41,7 @@ class Remote:
         """Take a message of its websocket; return whether it changed what a report would say."""
         if channel != IOPUB:
             return self.state.on_stdin(message, now)
-        if message.msg_type == "status":
+        if message.msg_type == STATUS:
             self.heard_at, self.activity, self.idle_at = now, None, None
         changed = self.state.observe(message, now)
         runs = any(request.kind == CELL for request in self.state.in_flight.values())

@@ -1,7 +1,8 @@
 """How what a kernel publishes is taken from its socket: all that waits at once, and in a flood now and then.
 
-To wake the server's loop for a message costs many times what taking it does. It knows sockets and streams,
-and nothing of what a message says.
+To wake the server's loop for a message costs many times what taking it does. Where a flood is of other topics
+than those that must be heard, the kernel is asked to leave it out for some seconds: what nobody asked for is
+not even sent (ADR 31). It knows sockets, streams and topics, and nothing of what a message says.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ _BETWEEN = 0.1
 """Seconds between two looks in a flood: the more messages are taken in a row, the less each costs."""
 _MOST, _SOON = 1000, 0.05
 """Messages taken in a row, so that nobody else waits for long, and seconds until the next row."""
+_WITHOUT = 5.0
+"""Seconds for which a flood is left out; then it is looked at again, whether it goes on and what it is."""
+_ALL = b""
 
 
 class Flow:
@@ -32,15 +36,22 @@ class Flow:
         stream: the subscription.
         take: called with the frames of each message, in order; it must not raise.
         clock: monotonic seconds.
+        enough: returns how the topics begin that must be heard, None while all must.
 
     """
 
     def __init__(
-        self, stream: ZMQStream, take: Callable[[list[bytes]], None], clock: Callable[[], float]
+        self,
+        stream: ZMQStream,
+        take: Callable[[list[bytes]], None],
+        clock: Callable[[], float],
+        enough: Callable[[], bytes | None] = lambda: None,
     ) -> None:
-        self._stream, self._take, self._clock = stream, take, clock
+        self._stream, self._take, self._clock, self._enough = stream, take, clock, enough
         self._begin, self._came = 0.0, 0
         self._flooded = False
+        self._heard = _ALL
+        self._newest: list[bytes] = []
         stream.on_recv(self._on_message)
 
     def catch_up(self) -> None:
@@ -55,10 +66,13 @@ class Flow:
             self._begin, self._came = now, 0
         self._came += 1 + self._drain()
         if self._came > _MANY and not self._stream.closed():
-            # A socket that nobody reads from wakes the loop once, however much comes.
-            self._flooded = True
-            self._stream.stop_on_recv()
-            self._look_later()
+            self._begin_flood()
+
+    def _begin_flood(self) -> None:
+        """Look from time to time: a socket that nobody reads from wakes the loop once, however much comes."""
+        self._flooded = True
+        self._stream.stop_on_recv()
+        self._look_later()
 
     def _look_later(self, delay: float = _BETWEEN) -> None:
         self._stream.io_loop.call_later(delay, self._look)
@@ -67,11 +81,35 @@ class Flow:
         if self._stream.closed():
             return
         came = self._drain()
+        if came >= _MANY:
+            self._leave_out()
         if came >= _FEW:
             self._look_later(_BETWEEN if came < _MOST else _SOON)
         elif not self._stream.closed():
             self._flooded = False
             self._stream.on_recv(self._on_message)
+
+    def _leave_out(self) -> None:
+        """Have the kernel leave the flood out, if what must be heard is told from it by its topic."""
+        enough = self._enough()
+        if self._stream.closed() or self._heard or not enough or self._newest[0].startswith(enough):
+            return
+        self._subscribe(enough)
+        self._stream.io_loop.call_later(_WITHOUT, self._hear_all)
+
+    def _hear_all(self) -> None:
+        """Hear everything again, and take it for a flood until the next look says that it is none."""
+        if self._stream.closed():
+            return
+        self._subscribe(_ALL)
+        if not self._flooded:
+            self._begin_flood()
+
+    def _subscribe(self, topics: bytes) -> None:
+        """Hear these, and no others: first the one, then not the other, so that nothing is missed between."""
+        self._stream.socket.subscribe(topics)
+        self._stream.socket.unsubscribe(self._heard)
+        self._heard = topics
 
     def _drain(self) -> int:
         """Take what waits; return how many messages it were."""
@@ -83,6 +121,7 @@ class Flow:
                 frames = _message(receive)
             except zmq.ZMQError:  # nothing waits any more, or what was taken last has closed it
                 return count
+            self._newest = frames
             self._take(frames)
         return _MOST
 

@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 DELIMITER = b"<IDS|MSG>"
+STATUS, ECHO = "status", "execute_input"
 STDIN, IOPUB = "stdin", "iopub"
-_STATUS, _DEBUG = "status", "debug_event"
-_TOLD_BY_CONTENT = frozenset({_STATUS, _DEBUG})
+_DEBUG = "debug_event"
+_TOLD_BY_CONTENT = frozenset({STATUS, _DEBUG})
 _MOST_PARTS = 20
 _BEGIN = struct.Struct("<QQQ")
 """Of a binary message: how many offsets there are, and the first two."""
@@ -46,6 +47,16 @@ class KernelMessage:
     date: str = ""
     """When the kernel made it, by the kernel's own clock, as it is written there."""
     debug: DebugEvent | None = None
+
+
+def family(topic: bytes, msg_type: str) -> bytes:
+    """Return how the topics of all that a kernel's shell publishes begin, empty where a topic tells nothing.
+
+    ipykernel's are `kernel.ID.status`, `kernel.ID.execute_input` and so on (`Kernel._topic`), with an id for
+    each process; streams, displays and comms have others.
+    """
+    first, dot, rest = topic.partition(b".")
+    return first + dot if rest.endswith(b"." + msg_type.encode()) else b""
 
 
 def tells_little(header: bytes) -> bool:
@@ -116,8 +127,7 @@ def socket_message(frame: object, v1: bool, channels: frozenset[str]) -> tuple[s
     try:
         if v1:
             return _of_binary(frame, channels) if isinstance(frame, bytes) else None
-        # Only as a value of its own can the word stand in JSON with quotes that are not escaped.
-        if not isinstance(frame, str) or not _names_one(frame, channels):
+        if not isinstance(frame, str) or not any(quoted(channel) in frame for channel in channels):
             return None
         body: dict[str, Any] = json.loads(frame)
         if body.get("channel") not in channels:
@@ -128,11 +138,9 @@ def socket_message(frame: object, v1: bool, channels: frozenset[str]) -> tuple[s
         raise UnreadableMessageError(type(error).__name__) from error
 
 
-def _names_one(frame: str, channels: frozenset[str]) -> bool:
-    for channel in channels:  # noqa: SIM110 - most often there is one, and `any` takes longer than the search
-        if f'"{channel}"' in frame:
-            return True
-    return False
+def quoted(channel: str) -> str:
+    """Return how a channel stands in JSON: only as a value of its own has it quotes that are not escaped."""
+    return f'"{channel}"'
 
 
 def _of_binary(frame: bytes, channels: frozenset[str]) -> tuple[str, KernelMessage] | None:
@@ -156,7 +164,7 @@ def _message(header: dict[str, Any], parent: dict[str, Any], content: dict[str, 
         parent_type=str(parent.get("msg_type") or ""),
         parent_id=str(parent.get("msg_id") or ""),
         subshell=str(parent.get("subshell_id") or ""),
-        state=str(content.get("execution_state", "")) if msg_type == _STATUS else "",
+        state=str(content.get("execution_state", "")) if msg_type == STATUS else "",
         date=str(header.get("date") or ""),
         debug=_debug_event(content) if msg_type == _DEBUG else None,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hubcull_server_ext.signals.kernel_debugger import Debugger, Halt
-from hubcull_server_ext.signals.kernel_messages import DebugEvent, KernelMessage, is_later
+from hubcull_server_ext.signals.kernel_messages import ECHO, STATUS, DebugEvent, KernelMessage, is_later
 from hubcull_server_ext.signals.kernel_requests import CELL, CHATTER, Request, Span, Wait
 
 _UNCONFIRMED = "unconfirmed"
@@ -98,11 +98,11 @@ class KernelState:
         """Take note of a message; return whether it changed anything that a report would say."""
         if message.debug is not None:
             return self._debugged(message.debug, message.date, now)
-        if message.msg_type != "status":
+        if message.msg_type != STATUS:
             self.newest = message
             if message.parent_id in self.waiting:
                 return self._goes_on_after(message, now)
-            is_echo = message.msg_type == "execute_input" and message.parent_type == CELL
+            is_echo = message.msg_type == ECHO and message.parent_type == CELL
             return is_echo and self._repair_missed_start(message, now)
         if message.state in {"starting", "restarting", "dead"}:
             return self.clear(now)

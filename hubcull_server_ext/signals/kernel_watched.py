@@ -15,7 +15,11 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from hubcull_server_ext.signals.kernel_flow import Flow
 from hubcull_server_ext.signals.kernel_messages import (
+    ECHO,
+    STATUS,
+    KernelMessage,
     UnreadableMessageError,
+    family,
     headers,
     parse,
     tells_little,
@@ -105,6 +109,8 @@ class Watched:
     """The newest message, where it was one that tells little: only the newest of these matters, and then."""
     parent: tuple[bytes, bool] = (b"", False)
     """The last parent's header, and whether it asks for more than front ends do by themselves."""
+    families: dict[str, bytes] = field(default_factory=dict)
+    """How the topics of statuses and of cells' echoes begin, as far as they came."""
     dead: bool = False
     told: bool = False
     """Whether the loss of its process was told, and somebody is about to tell it once more."""
@@ -124,6 +130,21 @@ class Watched:
         self.repair.heard(now, tells=self.parent[1])
         self.unread = frames
         return True
+
+    def learn(self, topic: bytes, message: KernelMessage) -> None:
+        """Take note under which topic a message that tells something came."""
+        if message.msg_type in {STATUS, ECHO}:
+            self.families[message.msg_type] = family(topic, message.msg_type)
+
+    def enough(self) -> bytes | None:
+        """Return how the topics begin of all that must be heard, None where that is not known, or is all.
+
+        The rest is output, and worth only that it came: unless a request waits, which it may prove to go on.
+        """
+        if self.state.waiting or self.probe.first_heard is None:
+            return None
+        echo = self.families.get(ECHO)
+        return echo if echo and echo == self.families.get(STATUS) else None
 
     def read_unread(self, now: float) -> None:
         """Read the newest message, if that was left out: what comes next may be compared with it.
@@ -178,6 +199,7 @@ class Watched:
         if self.stream is not None and not self.stream.closed():
             self.stream.close()
         self.stream = self.flow = None
+        self.families.clear()
 
     def started(self, now: float, limit: float) -> float | None:
         """Return when its process had started (monotonic s), None while it may still be starting.

@@ -168,7 +168,8 @@ class KernelsSource:
         stream = manager.connect_iopub()
         watched.stream = stream if isinstance(stream, ZMQStream) else ZMQStream(stream)
         receive_ahead(watched.stream)
-        watched.flow = Flow(watched.stream, partial(self._on_message, watched), self._clock)
+        take = partial(self._on_message, watched)
+        watched.flow = Flow(watched.stream, take, self._clock, watched.enough)
         if watched.manager is not manager:
             for event in ("restart", "dead"):
                 manager.add_restart_callback(partial(self._on_death_told, watched), event)
@@ -185,6 +186,7 @@ class KernelsSource:
             watched.read_unread(now)
             message = parse(frames)
             watched.unreadable = None
+            watched.learn(frames[0], message)
             watched.repair.heard(now, tells=message.parent_type not in CHATTER)
             if watched.probe.hears(message, now):
                 watched.state.shell_is_free(now)

@@ -146,6 +146,65 @@ async def test_a_flood_loses_nothing_while_the_server_is_busy(watch: Watch) -> N
     await until(watch.over)
 
 
+CHATTER = """
+import asyncio
+from ipykernel.comm import Comm
+async def chat(comm):
+    for number in range(100_000):
+        comm.send({"method": "update", "state": {"value": number}})
+        await asyncio.sleep(0.001)
+chatter = asyncio.get_running_loop().create_task(chat(Comm(target_name="jupyter.widget")))
+"""
+
+
+async def test_what_a_widget_pours_out_is_left_out_and_nothing_else_is(
+    watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells are seen to begin and to end meanwhile, and so is the kernel's next process."""
+    monkeypatch.setattr("hubcull_server_ext.signals.kernel_flow._WITHOUT", 600.0)
+    cell = Held(tmp_path)
+    kernel_id, client = await watch.kernel()
+    await until(lambda: watch.doubt() is None)
+    (watched,) = watch.source._watched.values()
+    client.execute(CHATTER)
+    await until(lambda: watched.flow is not None and watched.flow._heard == b"kernel.")
+    await until(watch.over)
+    client.execute(cell.code)
+    await until(watch.busy)
+    cell.end()
+    await until(watch.over)
+    await watch.managers.restart_kernel(kernel_id)
+    await until(lambda: watch.doubt() is None)
+    client.execute(SILENT)
+    await until(watch.busy)
+    assert [s.label for s in watch.signals(wire.Kind.KERNEL_REQUEST)] == ["execute_request"]
+    assert watched.flow is not None
+    assert watched.flow._heard == b"kernel."
+
+
+async def test_a_flood_that_was_left_out_is_heard_again(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left out for a while only: who goes on printing is known to do so, and what comes after it is heard."""
+    monkeypatch.setattr("hubcull_server_ext.signals.kernel_flow._WITHOUT", 0.3)
+    _, client = await watch.kernel()
+    await until(lambda: watch.doubt() is None)
+    (watched,) = watch.source._watched.values()
+    client.execute(CHATTER)
+    for _ in range(3):
+        await until(lambda: watched.flow is not None and watched.flow._heard == b"kernel.")
+        left_out_at = clock.monotonic()
+
+        def is_heard(since: float = left_out_at) -> bool:
+            return watched.repair._heard_at > since
+
+        await until(is_heard)
+    client.execute("chatter.cancel()")
+    await until(lambda: watched.flow is not None and watched.flow._heard == b"")
+    client.execute("print('after the flood')")
+    await until(lambda: watched.state.newest is not None and watched.state.newest.msg_type == "stream")
+
+
 async def test_after_a_flood_a_kernel_is_heard_anew(watch: Watch, tmp_path: Path) -> None:
     """A cell whose begin went under in it is found by the shell that does not answer."""
     cell = Held(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import zmq
@@ -31,10 +32,12 @@ class Stream:
 
     def __init__(self) -> None:
         self.queue: list[Frames] = []
-        self.timers: list[Callable[[], None]] = []
+        self.timers: list[tuple[float, Callable[[], None]]] = []
         self.see: Callable[[Frames], None] | None = None
         self.wakes = 0
         self.gone = False
+        self.topics = [b""]
+        self.published = 0
         self.io_loop = self.socket = self
 
     def on_recv(self, see: Callable[[Frames], None]) -> None:
@@ -46,8 +49,20 @@ class Stream:
     def closed(self) -> bool:
         return self.gone
 
-    def call_later(self, _delay: float, act: Callable[[], None]) -> None:
-        self.timers.append(act)
+    def subscribe(self, topic: bytes) -> None:
+        self.topics.append(topic)
+
+    def unsubscribe(self, topic: bytes) -> None:
+        self.topics.remove(topic)
+
+    def publish(self, *messages: Frames) -> None:
+        """Publish messages, and let those come in that are subscribed to; there must always be something."""
+        assert self.topics
+        self.published += len(messages)
+        self.come(*[one for one in messages if any(one[0].startswith(topic) for topic in self.topics)])
+
+    def call_later(self, delay: float, act: Callable[[], None]) -> None:
+        self.timers.append((delay, act))
 
     def recv(self, _flags: int, copy: bool) -> Frame:
         assert not copy
@@ -67,7 +82,14 @@ class Stream:
     def pass_time(self) -> None:
         """Let the timers that are set go off."""
         timers, self.timers = self.timers, []
-        for act in timers:
+        for _, act in timers:
+            act()
+
+    def pass_looks(self) -> None:
+        """Let those go off that do so within a second."""
+        due = [act for delay, act in self.timers if delay < 1]
+        self.timers = [(delay, act) for delay, act in self.timers if delay >= 1]
+        for act in due:
             act()
 
 
@@ -131,6 +153,53 @@ def test_a_subscription_that_is_closed_is_left_alone() -> None:
     assert not stream.timers
 
 
+def _flood(stream: Stream, time: Time, begin: int, end: int, topic: bytes) -> list[Frames]:
+    """Publish a thousand messages a second of one topic, and return them."""
+    made = [[topic, str(number).encode()] for number in range(begin, end)]
+    for place in range(0, len(made), 10):
+        time.now += 0.01
+        stream.publish(*made[place : place + 10])
+        if place % 100 == 90:
+            stream.pass_looks()
+    return made
+
+
+def test_a_flood_of_other_topics_is_left_out_and_what_must_be_heard_is_not() -> None:
+    """For some seconds, then it is looked at again; nothing that must be heard is ever missed."""
+    stream, time = Stream(), Time()
+    taken: list[Frames] = []
+    Flow(stream, taken.append, time, lambda: b"kernel.")  # type: ignore[arg-type]
+    _flood(stream, time, 0, 200, b"comm-1")
+    assert stream.topics == [b"kernel."]
+    before = len(taken)
+    status = [b"kernel.1.status", b"busy"]
+    _flood(stream, time, 200, 1000, b"comm-1")
+    stream.publish(status)
+    assert taken[before:] == [status]
+    stream.pass_time()
+    assert stream.topics == [b""]
+    _flood(stream, time, 1000, 1200, b"comm-1")
+    assert stream.topics == [b"kernel."]
+    stream.pass_time()
+    stream.pass_time()
+    last = [b"comm-1", b"after the flood"]
+    stream.publish(last)
+    assert taken[-1] == last
+    assert len(taken) < stream.published / 2
+
+
+def test_a_flood_is_heard_where_it_can_not_be_told_from_what_must_be() -> None:
+    """It has the same topics, or none is known to be enough."""
+    for enough in (b"kernel.", None, b""):
+        stream, time = Stream(), Time()
+        taken: list[Frames] = []
+        Flow(stream, taken.append, time, lambda enough=enough: enough)  # type: ignore[arg-type, misc]
+        made = _flood(stream, time, 0, 1000, b"kernel.1.display_data")
+        stream.pass_looks()
+        assert taken == made
+        assert stream.topics == [b""]
+
+
 _DEBUGGED: dict[str, dict[str, object]] = {
     "busy": {"event": "stopped", "body": {"allThreadsStopped": True}},
     "idle": {"event": "continued"},
@@ -186,6 +255,67 @@ def _state_after(messages: list[Frames], skips: bool) -> tuple[KernelState, Any,
 def test_what_is_not_read_changes_nothing(messages: list[Frames]) -> None:
     """Work, requests, questions, the newest message and the counts are as if each had been read."""
     assert _state_after(messages, skips=True) == _state_after(messages, skips=False)
+
+
+def _named(one: Frames) -> Frames:
+    """Return a message under its topic, as ipykernel has it: those of streams, displays and comms differ."""
+    kind = str(json.loads(one[3])["msg_type"]).encode()
+    ours = kind in {b"status", b"execute_input", b"debug_event"}
+    return [b"kernel.1." + kind if ours else kind, *one[1:]]
+
+
+def _known(watched: Watched) -> tuple[object, ...]:
+    """Return what a report is made from."""
+    state = watched.state
+    return state.in_flight, state.waiting, state.last, state.ran, state.began, state.requests
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(published, max_size=30))
+def test_what_is_left_out_changes_nothing(messages: list[Frames]) -> None:
+    """Work, requests and questions are as if all was heard, if a question is read before what follows it."""
+    some, every = Watched(), Watched()
+    some.probe.first_heard = every.probe.first_heard = 0.0
+    for number, one in enumerate(map(_named, messages)):
+        message, now = parse(one), float(number)
+        message = replace(message, date=f"2026-01-01T00:00:{number:02}+00:00")
+        if message.msg_type == "input_request":
+            some.state.on_stdin(message, now)
+            every.state.on_stdin(message, now)
+            continue
+        enough = some.enough()
+        every.state.observe(message, now)
+        if enough is None or one[0].startswith(enough):
+            some.learn(one[0], message)
+            some.state.observe(message, now)
+        assert _known(some) == _known(every)
+
+
+def test_only_what_is_known_to_be_enough_is() -> None:
+    """A status and a cell's echo came under one family of topics, and nothing waits; else all is heard."""
+
+    def heard(*topics: bytes) -> Watched:
+        watched = Watched()
+        watched.probe.first_heard = 0.0
+        for topic, kind in zip(topics, ("status", "execute_input"), strict=False):
+            watched.learn(topic, parse(frames(kind, "a", "execute_request", 1, "busy")))
+        return watched
+
+    assert heard().enough() is None
+    assert heard(b"kernel.1.status").enough() is None
+    assert heard(b"kernel.1.status", b"kernel.1.execute_input").enough() == b"kernel."
+    assert heard(b"kernel.1.status", b"other.1.execute_input").enough() is None
+    assert heard(b"kernel.1.status", b"execute_input").enough() is None
+    assert heard(b"status", b"execute_input").enough() is None
+    assert heard(DELIMITER, DELIMITER).enough() is None
+    unheard = heard(b"kernel.1.status", b"kernel.1.execute_input")
+    unheard.probe.first_heard = None
+    assert unheard.enough() is None
+    waits = heard(b"kernel.1.status", b"kernel.1.execute_input")
+    waits.state.observe(parse(frames("status", "a", "execute_request", 1, "busy")), 1.0)
+    waits.state.on_stdin(parse(frames("input_request", "a", "execute_request", 2, "")), 2.0)
+    assert waits.state.waiting
+    assert waits.enough() is None
 
 
 def test_a_widgets_messages_are_not_read() -> None:
