@@ -189,9 +189,14 @@ def is_echo_of_polls(handler: type[object]) -> bool:
     return ("jupyter_server", "SubscribeWebsocket") in set(_keys(handler))
 
 
+def has_awareness(handler: type[object]) -> bool:
+    """Whether over a websocket goes, among other things, that somebody is there."""
+    return handler.__name__ in _SHARED_DOCUMENTS
+
+
 def is_awareness(handler: type[object], message: object) -> bool:
     """Whether a message only says that somebody is there: documents that are shared tell so every 15 s."""
-    return isinstance(message, bytes) and message[:1] == b"\x01" and handler.__name__ in _SHARED_DOCUMENTS
+    return isinstance(message, bytes) and message[:1] == b"\x01" and has_awareness(handler)
 
 
 def _keys(handler: type[object]) -> Iterator[tuple[str, str]]:

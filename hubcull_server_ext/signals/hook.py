@@ -91,8 +91,10 @@ class RequestHook:
 
     def _wrapper(self, previous: See | None) -> See:
         def log_function(handler: RequestHandler) -> None:
-            if not getattr(handler, _SEEN, False):
-                setattr(handler, _SEEN, True)
+            several = self._wraps > 1  # who was wrapped in turn calls us twice
+            if not several or not getattr(handler, _SEEN, False):
+                if several:
+                    setattr(handler, _SEEN, True)
                 if self._transfers is not None:
                     self._transfers.ended(handler)
                 one: Any = type(handler)  # every class can be hashed

@@ -42,6 +42,8 @@ _KINDS = {
 _REPORTED = {Meaning.HUMAN: 10, Meaning.READING: 5, Meaning.TAB: 1, Meaning.UNKNOWN: 20}
 _REPORTED_TERMINALS = 10
 _MOST_ASKERS = 50
+_AS_ONE, _MOST_POLLS = 1.0, 100
+"""Seconds within which a poll that is made again says nothing more, and how many polls are remembered."""
 
 
 class _Event(NamedTuple):
@@ -90,6 +92,8 @@ class RequestsSource:
         hook.add_mover(self._see_moving, lambda handler: not elsewhere(handler))
         self._rhythms, self._saves = Rhythms(), Saves()
         self._askers: dict[int, str | None] = {}
+        self._polls: dict[tuple[object, ...], float] = {}
+        """Until when (monotonic s) the same poll, whoever makes it, says nothing more."""
         self._websockets = Websockets(hook, clock, kernels or NoTraffic(), self._failed, browsers)
 
     def reconcile(self) -> None:
@@ -97,8 +101,9 @@ class RequestsSource:
         self._hook.reconcile()
 
     def sample(self) -> None:
-        """Look at requests that take long."""
+        """Look at requests that take long, and at what went over websockets."""
         self._hook.look()
+        self._websockets.look()
 
     def stop(self) -> None:
         """See nothing any more."""
@@ -125,14 +130,22 @@ class RequestsSource:
         return signals
 
     def _see(self, handler: RequestHandler) -> None:
-        """Look at a finished request; whatever happens here, the server goes on."""
+        """Look at a finished request; whatever happens here, the server goes on.
+
+        Of polls there may be hundreds a second, and code that runs between so much other takes ten times as
+        long as in a loop: one that was made just now takes no more than this.
+        """
         try:
+            request = handler.request
+            poll = type(handler), request.method, request.uri
+            if self._clock() < self._polls.get(poll, 0.0):
+                return
             if not self._stopped:
-                self._classify(handler)
+                self._classify(handler, poll)
         except Exception as error:
             self._failure = error
 
-    def _classify(self, handler: RequestHandler) -> None:
+    def _classify(self, handler: RequestHandler, poll: tuple[object, ...]) -> None:
         user = authenticated_user(handler)
         if not user:
             return
@@ -145,9 +158,18 @@ class RequestsSource:
             return
         method = str(handler.request.method)
         meant = self._meaning(handler, method)
+        if meaning(type(handler), method, _opens_file(handler.request)) is Meaning.TAB:
+            self._remember_poll(poll)
         act = meant in {Meaning.HUMAN, Meaning.READING}
         label = f"{type(handler).__name__} {method}" if act else type(handler).__name__
         self._note(meant, label, user_name(user))
+
+    def _remember_poll(self, poll: tuple[object, ...]) -> None:
+        """Take note of what is a poll by its class, method and arguments alone, and so will be again."""
+        self._polls.pop(poll, None)
+        self._polls[poll] = self._clock() + _AS_ONE
+        if len(self._polls) > _MOST_POLLS:
+            del self._polls[next(iter(self._polls))]
 
     def _meaning(self, handler: RequestHandler, method: str) -> Meaning:
         """Tell what a request means, where it takes more than its class: what came before it."""

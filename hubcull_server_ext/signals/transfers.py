@@ -50,19 +50,21 @@ class Transfers:
 
     def __init__(self, application: Any) -> None:
         self._application = application
-        self._in_flight: dict[Any, Transfer] = {}  # by the stream: on each, one comes after the other
+        self._begun: dict[Any, tuple[type[RequestHandler], HTTPServerRequest, Any]] = {}
+        """Those since the last look, as little as is needed of each: most are over by the next."""
+        self._in_flight: dict[Any, Transfer] = {}  # both by the stream: on each, one comes after the other
         self._watching = False
 
     def __len__(self) -> int:
-        """Return how many are known to be in flight."""
-        return len(self._in_flight)
+        """Return how many may be in flight."""
+        return len(self._begun.keys() | self._in_flight.keys())
 
     def watch(self) -> None:
         """See requests begin from now on, by the application's own place where each gets its handler."""
         if self._watching:
             return
         self._watching = True
-        make = self._application.get_handler_delegate
+        make, begun = self._application.get_handler_delegate, self._begun
 
         def get_handler_delegate(
             request: HTTPServerRequest, target_class: type[RequestHandler], *args: Any, **kwargs: Any
@@ -70,33 +72,42 @@ class Transfers:
             delegate = make(request, target_class, *args, **kwargs)
             stream = getattr(request.connection, "stream", None)
             if stream is not None:
-                self._in_flight[stream] = Transfer(target_class, request, delegate, stream)
-                if len(self._in_flight) > _MOST:
-                    self._forget()
+                begun[stream] = target_class, request, delegate
+                if len(begun) + len(self._in_flight) > _MOST:
+                    self._know()
             return delegate
 
         self._application.get_handler_delegate = get_handler_delegate
 
     def ended(self, handler: RequestHandler) -> None:
-        """Take note that an answer is complete; it is in flight until the last byte of it was sent."""
-        stream: Any = getattr(handler.request.connection, "stream", None)
-        found = self._in_flight.get(stream)
-        if found is not None and found.request is handler.request and not stream.writing():
-            del self._in_flight[stream]
+        """Forget a request whose answer is complete, if all of that is sent; else it is still in flight."""
+        request = handler.request
+        stream: Any = getattr(request.connection, "stream", None)
+        begun = self._begun.pop(stream, None)
+        if begun is None:
+            found = self._in_flight.get(stream)
+            if found is not None and found.request is request and not stream.writing():
+                del self._in_flight[stream]
+        elif begun[1] is not request or stream.writing():
+            self._begun[stream] = begun
+        elif self._in_flight:
+            self._in_flight.pop(stream, None)
 
-    def _forget(self) -> None:
-        """Forget what is over, and if that is nothing, the oldest."""
+    def _know(self) -> None:
+        """Know those that have begun since the last look, and forget what is over; the oldest, if many."""
+        for stream, (target, request, delegate) in self._begun.items():
+            self._in_flight.pop(stream, None)
+            self._in_flight[stream] = Transfer(target, request, delegate, stream)
+        self._begun.clear()
         over = [stream for stream, transfer in self._in_flight.items() if _is_over(transfer)]
-        for stream in over or [next(iter(self._in_flight))]:
+        for stream in over or list(self._in_flight)[:-_MOST]:
             del self._in_flight[stream]
 
     def moving(self) -> list[Transfer]:
         """Look at all; return those through which bytes have gone, either way, since the look before."""
+        self._know()
         moved = []
-        for stream, transfer in list(self._in_flight.items()):
-            if _is_over(transfer):
-                del self._in_flight[stream]
-                continue
+        for transfer in self._in_flight.values():
             before, transfer.counts = transfer.counts, _counts(transfer)
             if before is not None and before != transfer.counts:
                 moved.append(transfer)

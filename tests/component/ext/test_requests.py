@@ -105,6 +105,29 @@ async def test_polls_of_a_tab_are_a_weak_presence_of_their_own(door: Door, jp_fe
     assert signal.label == "IdentityHandler"
 
 
+async def test_a_poll_that_was_made_just_now_says_nothing_more(
+    jp_serverapp: ServerApp, jp_fetch: Fetch
+) -> None:
+    """A second later it does; and what a person does, each time."""
+    now = 1000.0
+    door = Door(jp_serverapp, lambda: now)
+    door.source.reconcile()
+
+    async def ages(method: str, *path: str) -> list[float | None]:
+        await jp_fetch("api", *path, method=method, allow_nonstandard_methods=True)
+        return [signal.age for signal in door.source.collect(now)]
+
+    assert await ages("GET", "kernels") == [0.0]
+    now += 0.75
+    assert await ages("GET", "kernels") == [0.75]
+    now += 0.5
+    assert await ages("GET", "kernels") == [0.0]
+    for _ in range(2):
+        now += 0.25
+        assert (await ages("POST", "contents"))[0] == 0.0
+    door.source.stop()
+
+
 async def test_what_only_a_person_does_is_presence(door: Door, jp_fetch: Fetch) -> None:
     """Saving, opening a file, starting something: each is presence, by handler and method."""
     body = json.dumps({"type": "file", "format": "text", "content": "x"})

@@ -72,9 +72,14 @@ class Door:
         new = [s for s in found if s.clock is wire.Clock.PRESENCE and (s.age or 0.0) <= now - begun]
         return [f"{s.kind} {s.label or s.source} {bool(s.actor)}" for s in new]
 
+    def in_flight(self) -> int:
+        """Return how many requests a look finds in flight."""
+        self.transfers.moving()
+        return len(self.transfers)
+
     async def begun(self) -> None:
         """Wait until something is in flight."""
-        await until(lambda: len(self.transfers) > 0)
+        await until(lambda: self.in_flight() > 0)
 
     @asynccontextmanager
     async def ask(self, head: str, token: str | None = None) -> AsyncIterator[Wire]:
@@ -178,8 +183,8 @@ async def test_a_download_counts_while_its_bytes_move_and_no_longer(door: Door) 
             await settled(door)
         await asyncio.sleep(0.3)
         assert door.look() == []
-        assert len(door.transfers) == 1
-    await until(lambda: door.look() == [] and len(door.transfers) == 0)
+        assert door.in_flight() == 1
+    await until(lambda: door.look() == [] and door.in_flight() == 0)
 
 
 async def test_a_download_that_ends_is_forgotten_and_was_seen_to_end(door: Door) -> None:
@@ -188,7 +193,7 @@ async def test_a_download_that_ends_is_forgotten_and_was_seen_to_end(door: Door)
         await door.begun()
         door.look()
         await client.takes(SIZE)
-        await until(lambda: len(door.transfers) == 0)
+        await until(lambda: door.in_flight() == 0)
         assert [s.label for s in door.source.collect(clock.monotonic())] == ["AuthenticatedFileHandler GET"]
         await asyncio.sleep(0.05)
         assert door.look() == []
@@ -232,7 +237,7 @@ async def test_a_strangers_upload_keeps_no_server(
             await asyncio.sleep(0.05)
             assert door.look() == []
         async with door.ask(upload(SIZE)) as owner:
-            await until(lambda: len(door.transfers) == 2)
+            await until(lambda: door.in_flight() == 2)
             door.look()
             await owner.gives(bytes(PIECE))
             await until(lambda: door.look() == ["api_request ContentsHandler PUT True"])
@@ -256,12 +261,12 @@ async def test_a_tabs_poll_that_takes_long_is_no_persons(door: Door, jp_root_dir
     (jp_root_dir / "long.txt").write_text("x" * (16 << 20))
     async with door.ask("GET\napi/contents/long.txt") as listing:
         await listing.takes(PIECE)
-        assert len(door.transfers) == 1
+        assert door.in_flight() == 1
         await settled(door)
         await listing.takes(PIECE)
         assert door.look() == []
         async with door.ask(DOWNLOAD) as client:
-            await until(lambda: len(door.transfers) == 2)
+            await until(lambda: door.in_flight() == 2)
             await settled(door)
             await client.takes(16 * PIECE)
             assert door.look() == ["api_read AuthenticatedFileHandler GET True"]
@@ -273,10 +278,10 @@ async def test_a_proxied_download_counts_for_its_app(door: Door) -> None:
         async with door.ask(f"GET\n{name}/file") as client:
             await client.takes(PIECE)
             await settled(door)
-            assert len(door.transfers) == 1
+            assert door.in_flight() == 1
             await client.takes(16 * PIECE)
             assert door.look() == says
-        await until(lambda: door.look() == [] and len(door.transfers) == 0)
+        await until(lambda: door.look() == [] and door.in_flight() == 0)
 
 
 async def test_what_is_quick_is_never_in_flight_at_a_look(door: Door, jp_fetch: Callable[..., Any]) -> None:
@@ -284,4 +289,4 @@ async def test_what_is_quick_is_never_in_flight_at_a_look(door: Door, jp_fetch: 
     for _ in range(5):
         await jp_fetch("api", "status")
         await jp_fetch("api", "contents")
-    assert len(door.transfers) == 0
+    assert door.in_flight() == 0
