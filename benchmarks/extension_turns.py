@@ -21,8 +21,10 @@ import psutil
 
 from benchmarks.extension_cost import PATH, TOKEN, Server
 
-ROUNDS, SECONDS, BEFORE, AFTER = 100, 0.5, 0.1, 0.05
-"""Rounds of load, the seconds of each server's turn, and those before and after it; the first only warms up.
+ROUNDS, SECONDS, LEAD, BEFORE, AFTER = 100, 0.5, 0.1, 0.25, 0.05
+"""Rounds of load; the seconds of each turn, those until its load begins, and of load before and after it.
+
+The first round only warms up.
 
 What disturbs a machine lasts for seconds: short turns that follow each other are met by it alike.
 """
@@ -36,14 +38,13 @@ _WIDGET = """
 import asyncio, time
 from ipykernel.comm import Comm
 async def chat(comm):
-    begun = time.monotonic()
     for tick in range(int(100 * {seconds})):
+        await asyncio.sleep(max(0.0, {begin} + tick / 100 - time.monotonic()))
         for sent in range({rate} // 100):
             comm.send({{'method': 'update', 'state': {{'value': sent}}}})
-        await asyncio.sleep(max(0.0, begun + (tick + 1) / 100 - time.monotonic()))
 chatter = asyncio.get_running_loop().create_task(chat(Comm(target_name='jupyter.widget')))
 """
-"""Bursts at times of their own, not each a pause after the last: so they meet requests alike in all three."""
+"""Bursts at times told before, by the clock of all processes; so they meet requests alike in all three."""
 
 
 @dataclass
@@ -161,33 +162,33 @@ async def _end(task: asyncio.Task[None]) -> None:
 async def _turn(session: aiohttp.ClientSession, one: Loaded, pace: Sequence[float]) -> None:
     """Let a widget chat and ask the server meanwhile, from its first message on."""
     one.begins.clear()
-    await execute(one.socket, _WIDGET.format(rate=MESSAGES, seconds=BEFORE + SECONDS))
+    begin = time.monotonic() + LEAD
+    await execute(one.socket, _WIDGET.format(rate=MESSAGES, seconds=BEFORE + SECONDS, begin=begin))
     await asyncio.wait_for(one.begins.wait(), 10.0)
-    await asyncio.sleep(BEFORE)
+    await asyncio.sleep(max(0.0, begin + BEFORE - time.monotonic()))
     came, before, begun = one.came, one.server.child.cpu(), time.monotonic()
-    await _ask(session, one, pace)
+    await _ask(session, one, pace, begin + BEFORE)
     seconds = time.monotonic() - begun
     one.cpu.append(100 * (one.server.child.cpu() - before) / seconds)
     one.messages.append((one.came - came) / seconds)
     await asyncio.sleep(AFTER)
 
 
-async def _ask(session: aiohttp.ClientSession, one: Loaded, pace: Sequence[float]) -> None:
-    """Ask at these times (s), whether or not earlier answers are there, and note how long each took."""
-    begun = time.perf_counter()
+async def _ask(session: aiohttp.ClientSession, one: Loaded, pace: Sequence[float], begun: float) -> None:
+    """Ask so many seconds after ``begun`` (monotonic), whatever is not answered yet, and note each wait."""
 
     async def ask() -> float:
-        sent = time.perf_counter()
+        sent = time.monotonic()
         headers = {"Authorization": f"token {TOKEN}"}
         async with session.get(one.server.child.url + PATH, headers=headers) as answer:
             await answer.read()
             if answer.status != 200:
                 raise RuntimeError(f"{one.server.child.url}{PATH} answers {answer.status}")
-        return time.perf_counter() - sent
+        return time.monotonic() - sent
 
     asking = []
     for at in pace:
-        await asyncio.sleep(max(0.0, begun + at - time.perf_counter()))
+        await asyncio.sleep(max(0.0, begun + at - time.monotonic()))
         asking.append(asyncio.create_task(ask()))
     one.waits.append(list(await asyncio.gather(*asking)))
-    one.throughput.append(len(pace) / (time.perf_counter() - begun))
+    one.throughput.append(len(pace) / (time.monotonic() - begun))
