@@ -2,7 +2,7 @@
 
 To wake the server's loop for a message costs many times what taking it does. Where a flood is of other topics
 than those that must be heard, the kernel is asked to leave it out for some seconds: what nobody asked for is
-not even sent (ADR 31). It knows sockets, streams and topics, and nothing of what a message says.
+not even sent (ADR 32). It knows sockets, streams and topics, and nothing of what a message says.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Watched:
     parent: tuple[bytes, bool] = (b"", False)
     """The last parent's header, and whether it asks for more than front ends do by themselves."""
     families: dict[str, bytes] = field(default_factory=dict)
-    """How the topics of statuses and of cells' echoes begin, as far as they came."""
+    """How the topics of statuses and of cells' echoes begin, as far as they came; empty where they differ."""
     dead: bool = False
     told: bool = False
     """Whether the loss of its process was told, and somebody is about to tell it once more."""
@@ -134,14 +134,18 @@ class Watched:
     def learn(self, topic: bytes, message: KernelMessage) -> None:
         """Take note under which topic a message that tells something came."""
         if message.msg_type in {STATUS, ECHO}:
-            self.families[message.msg_type] = family(topic, message.msg_type)
+            found = family(topic, message.msg_type)
+            same = self.families.get(message.msg_type, found) == found
+            self.families[message.msg_type] = found if same else b""
 
     def enough(self) -> bytes | None:
         """Return how the topics begin of all that must be heard, None where that is not known, or is all.
 
-        The rest is output, and worth only that it came: unless a request waits, which it may prove to go on.
+        The rest is output, and worth only that it came: unless a request waits, or has asked before we heard
+        of it, for output may prove that it goes on.
         """
-        if self.state.waiting or self.probe.first_heard is None:
+        waits = self.state.waiting or self.state.unmatched is not None
+        if waits or self.probe.first_heard is None:
             return None
         echo = self.families.get(ECHO)
         return echo if echo and echo == self.families.get(STATUS) else None

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import zmq
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hubcull_server_ext.signals.kernel_flow import Flow
@@ -270,8 +270,19 @@ def _known(watched: Watched) -> tuple[object, ...]:
     return state.in_flight, state.waiting, state.last, state.ran, state.began, state.requests
 
 
+_ASKED_BEFORE_IT_WAS_HEARD_OF = [
+    frames("status", "b", "execute_request", 0, "busy"),
+    frames("execute_input", "b", "execute_request", 0, "busy"),
+    frames("status", "b", "execute_request", 0, "idle"),
+    frames("input_request", "a", "execute_request", 0, "busy"),
+    frames("stream", "a", "execute_request", 0, "busy"),
+    frames("status", "a", "execute_request", 0, "busy"),
+]
+
+
 @settings(deadline=None, max_examples=500)
 @given(st.lists(published, max_size=30))
+@example(_ASKED_BEFORE_IT_WAS_HEARD_OF)
 def test_what_is_left_out_changes_nothing(messages: list[Frames]) -> None:
     """Work, requests and questions are as if all was heard, if a question is read before what follows it."""
     some, every = Watched(), Watched()
@@ -308,6 +319,10 @@ def test_only_what_is_known_to_be_enough_is() -> None:
     assert heard(b"kernel.1.status", b"execute_input").enough() is None
     assert heard(b"status", b"execute_input").enough() is None
     assert heard(DELIMITER, DELIMITER).enough() is None
+    mixed = heard(b"kernel.1.status", b"kernel.1.execute_input")
+    for topic in (b"other.1.status", b"kernel.1.status"):  # once is enough: it may do so again
+        mixed.learn(topic, parse(frames("status", "a", "execute_request", 1, "busy")))
+        assert mixed.enough() is None
     unheard = heard(b"kernel.1.status", b"kernel.1.execute_input")
     unheard.probe.first_heard = None
     assert unheard.enough() is None
