@@ -36,6 +36,10 @@ CHECK_AGAIN = 600.0
 """Seconds for which a token need not be checked again while report after report shows the same due server:
 one that a dry run or a budget leaves running must not cost the Hub a question with each of them."""
 
+SOON = 10.0
+"""Seconds after which a server that reports while the Hub still starts it is to report again: it is shown as
+pending until then, and the Hub tells nobody when that ends."""
+
 MOST_WARNED = 1000
 """Of so many whose reports are wrong it is remembered that the log has said so."""
 
@@ -112,7 +116,7 @@ class Ingest:
         self._sight.look(now)
         self._sight.report_came(now)
         if previous is not None and repeats(previous, report):
-            return self._reply(self._decide(server, now), now)
+            return self._reply(server, self._decide(server, now), now)
         validated = entry.checked_at >= asked.mono or self._still_due(previous, entry, asked)
         received = receive(
             report,
@@ -129,7 +133,7 @@ class Ingest:
         if verdict.reason is Reason.UNCONFIRMED or (not validated and self._awaits_check(key, started)):
             await self._validate(token, key, received, previous, now)
             verdict = self._decide(server, now)
-        return self._reply(verdict, now)
+        return self._reply(server, verdict, now)
 
     def _still_due(self, previous: Received | None, entry: Entry, now: Instant) -> bool:
         """Tell whether the last report showed the same server due, its token checked for that lately."""
@@ -215,14 +219,15 @@ class Ingest:
     def _decide(self, server: ServerState, now: Instant) -> Verdict:
         return decide(self._store.evidence(server, self._sight.watch(), now), self._policy, now)
 
-    def _reply(self, verdict: Verdict, now: Instant) -> Reply:
+    def _reply(self, server: ServerState, verdict: Verdict, now: Instant) -> Reply:
+        settled = server.ready and server.pending is None
         left = None if verdict.deadline is None else (verdict.deadline - now.utc).total_seconds()
         return Reply(
             verdict.action,
             verdict.reason,
             verdict.text,
             verdict.rule,
-            self._interval,
+            self._interval if settled else min(SOON, self._interval),
             None if left is None else max(0.0, left),
         )
 

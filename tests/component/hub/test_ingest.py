@@ -36,6 +36,26 @@ def test_a_report_is_kept_and_answered_with_the_verdict() -> None:
     run(scenario)
 
 
+def test_a_server_that_reports_while_it_is_being_started_is_asked_again_soon() -> None:
+    """Nothing tells us when it is ready: it would be shown as pending until its next report, minutes later."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            token = w.add("alice", started_ago=3)
+            server = w.hub.users["alice"].servers[""]
+            server.ready, server.pending = False, "spawn"
+            async with w.web() as client:
+                _, reply = await post(client, token, w.body("alice/", pressed(1), uptime=2.0))
+                assert (reply["state"], reply["reason"], reply["report_in"]) == ("keep", "pending", 10)
+                w.later(10)
+                server.ready, server.pending = True, None
+                _, reply = await post(client, token, w.body("alice/", pressed(11), uptime=12.0))
+                assert (reply["state"], reply["reason"], reply["report_in"]) == ("keep", "active", 150)
+            assert w.verdict("alice").reason is Reason.ACTIVE
+
+    run(scenario)
+
+
 TOKENS: dict[str, tuple[dict[str, Any] | None, str]] = {
     "junk": (None, "invalid-token"),
     "browser": ({**server_token("alice"), "session_id": "s1"}, "not-a-server"),
