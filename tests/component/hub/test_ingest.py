@@ -37,7 +37,7 @@ def test_a_report_is_kept_and_answered_with_the_verdict() -> None:
 
 
 def test_a_server_that_reports_while_it_is_being_started_is_asked_again_soon() -> None:
-    """Nothing tells us when it is ready: it would be shown as pending until its next report, minutes later."""
+    """Nothing tells when it is ready: it would be shown as pending until its next report, minutes later."""
 
     async def scenario() -> None:
         async with world() as w:
