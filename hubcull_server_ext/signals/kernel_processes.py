@@ -33,6 +33,12 @@ class KernelManagers(Protocol):
         """Return one kernel's manager."""
 
 
+def process_of(manager: Any) -> int | None:
+    """Return the number of a kernel's process, which may be another machine's; None where nobody says."""
+    pid = getattr(getattr(manager, "provisioner", None), "pid", None)
+    return pid if isinstance(pid, int) else None
+
+
 def kernel_processes(
     managers: KernelManagers, free_since: Callable[[str], float | None]
 ) -> list[KernelProcess]:
@@ -45,9 +51,9 @@ def kernel_processes(
     """
     found = []
     for kernel_id in managers.list_kernel_ids():
-        pid: object = None
+        pid = None
         with suppress(Exception):  # it may be gone meanwhile, or be of another make
-            pid = getattr(getattr(managers.get_kernel(kernel_id), "provisioner", None), "pid", None)
-        if isinstance(pid, int):
+            pid = process_of(managers.get_kernel(kernel_id))
+        if pid is not None:
             found.append(KernelProcess(pid, source_name(kernel_id), free_since(kernel_id)))
     return found

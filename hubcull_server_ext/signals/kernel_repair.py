@@ -14,6 +14,7 @@ from typing import Any
 import zmq
 from zmq.eventloop.zmqstream import ZMQStream
 
+from hubcull_server_ext.signals.kernel_processes import process_of
 from hubcull_server_ext.signals.processes import ProcessTable
 
 _RECEIVE_AHEAD = 50_000
@@ -92,15 +93,15 @@ def receive_ahead(stream: ZMQStream) -> None:
 
 async def processor_time(manager: Any) -> float | None:
     """Return the processor seconds that a kernel's processes used so far, None where they are not known."""
-    pid = getattr(getattr(manager, "provisioner", None), "pid", None)
+    pid = process_of(manager)
     return await asyncio.get_running_loop().run_in_executor(None, _time_of_child, pid)
 
 
-def _time_of_child(pid: object) -> float | None:
+def _time_of_child(pid: int | None) -> float | None:
     """Return what a child process of ours and all below it used; a number that is not ours says nothing."""
     table = ProcessTable()
     table.refresh()
-    root = table.get(pid) if isinstance(pid, int) else None
+    root = None if pid is None else table.get(pid)
     if root is None or root.parent != os.getpid():
         return None
     return sum(member.used + member.used_by_dead for member in table.below(root)) / os.sysconf("SC_CLK_TCK")

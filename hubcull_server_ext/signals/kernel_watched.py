@@ -114,6 +114,10 @@ class Watched:
     dead: bool = False
     told: bool = False
     """Whether the loss of its process was told, and somebody is about to tell it once more."""
+    pid: int | None = None
+    """Its process at the last look, None after a loss and where nobody says."""
+    noticed: bool = False
+    """Whether that it is another process was seen before anybody told."""
 
     def passes(self, frames: list[bytes], now: float) -> bool:
         """Take a message that tells little without reading it, as a widget's are; False leaves it to be read.
@@ -168,6 +172,22 @@ class Watched:
             self.flow.catch_up()
         self.read_unread(now)
 
+    def notice(self, pid: int | None, now: float) -> bool:
+        """Begin anew if it is another process than at the last look, and nobody has told; see `lose`.
+
+        jupyter_server before 2.6 announces no restart, and of a kernel manager of another make none does.
+        """
+        before, self.pid = self.pid, self.pid if pid is None else pid
+        if before is None or before == self.pid:
+            return False
+        changed = self.lose(now)
+        self.pid, self.noticed = pid, True
+        return changed
+
+    def knows(self, pid: int | None) -> bool:
+        """Tell whether the restart that led to this process was noticed; it counts once, whoever tells it."""
+        return self.noticed and pid is not None and pid == self.pid
+
     def prove(self, now: float) -> None:
         """Find out whether we hear the kernel; while its shell does not answer, take it for busy."""
         if self.repair.flooded(now):
@@ -189,6 +209,7 @@ class Watched:
         silent, self.told = self.probe.proven or self.told or self.stream is None, False
         self.probe.reset()
         self.pulse.forget()
+        self.pid, self.noticed = None, False
         self.replaced = now
         if not self.state.clear(now):
             if silent:

@@ -18,6 +18,7 @@ from zmq.eventloop.zmqstream import ZMQStream
 from hubcull_server_ext import wire
 from hubcull_server_ext.signals.kernel_flow import Flow
 from hubcull_server_ext.signals.kernel_messages import STDIN, KernelMessage, UnreadableMessageError, parse
+from hubcull_server_ext.signals.kernel_processes import process_of
 from hubcull_server_ext.signals.kernel_repair import processor_time, receive_ahead
 from hubcull_server_ext.signals.kernel_requests import CHATTER
 from hubcull_server_ext.signals.kernel_signals import Departed, connections, state_signals
@@ -104,6 +105,8 @@ class KernelsSource:
             watched = self._watched.setdefault(kernel_id, Watched(first_seen=now))
             try:
                 watched.catch_up(now)
+                if watched.notice(process_of(self._managers.get_kernel(kernel_id)), now):
+                    self._changed()
                 self._follow(kernel_id, watched, now)
                 self._read_buffer(kernel_id, watched, now)
                 watched.prove(now)
@@ -239,9 +242,11 @@ class KernelsSource:
         """Take a kernel's start, restart or shutdown as jupyter_server announces it."""
         if data.get("status") != "success":
             return
-        watched = self._watched.get(str(data.get("kernel_id")))
-        if watched is not None and data.get("action") in {"restart", "shutdown"}:
-            self._on_process_lost(watched, more_follows=data.get("action") == "shutdown")
+        watched, action = self._watched.get(str(data.get("kernel_id"))), data.get("action")
+        if watched is not None and action == "shutdown":
+            self._on_process_lost(watched, more_follows=True)
+        elif watched is not None and action == "restart" and not watched.knows(process_of(watched.manager)):
+            self._on_process_lost(watched)
         self.reconcile()
 
     def _forget(self, kernel_id: str, now: float) -> None:

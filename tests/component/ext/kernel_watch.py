@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_server.serverapp import ServerApp
@@ -69,18 +70,29 @@ class Watch:
         finds it.
         """
         kernel_id = str(await self.managers.start_kernel())
-        if KERNEL_ACTIONS not in self.events.schemas:
+        if self.events is None or KERNEL_ACTIONS not in self.events.schemas:
             self.source.reconcile()
         return kernel_id
 
     async def kernel(self) -> tuple[str, AsyncKernelClient]:
         """Start a kernel; return its id and a client whose channels are open."""
         kernel_id = await self.start_kernel()
-        client = self.managers.get_kernel(kernel_id).client()
+        return kernel_id, await self.ready(kernel_id)
+
+    async def ready(self, kernel_id: str) -> AsyncKernelClient:
+        """Wait until a kernel answers, and return a new client.
+
+        An old one may have answers of the last process, and is not to get those to the new one: so that one
+        has a session of its own, as each page has.
+        """
+        manager = self.managers.get_kernel(kernel_id)
+        session = manager.session.clone()
+        session.session = uuid4().hex
+        client: AsyncKernelClient = manager.client(session=session)
         client.start_channels()
-        await client.wait_for_ready(timeout=30)
         self.clients.append(client)
-        return kernel_id, client
+        await client.wait_for_ready(timeout=30)
+        return client
 
     async def kill(self, kernel_id: str) -> None:
         """Kill a kernel's process and wait until it is dead, or another has its place.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hubcull_server_ext import clock, wire
+from hubcull_server_ext.signals.kernels import KernelsSource
 from tests.component.ext.kernel_watch import SILENT, Held, Watch, deaf
 from tests.component.ext.waiting import until
 
@@ -95,6 +96,30 @@ async def test_killed_kernel_clears_busy(watch: Watch) -> None:
 async def test_restart_in_mid_cell_clears_busy(watch: Watch) -> None:
     """The user's restart ends the work at once."""
     kernel_id, client = await watch.kernel()
+    client.execute(SILENT)
+    await until(watch.busy)
+    await watch.managers.restart_kernel(kernel_id)
+    await until(watch.over)
+    assert watch.busy() is None
+
+
+async def test_a_restart_that_nobody_announces_is_noticed(watch: Watch) -> None:
+    """As before jupyter_server 2.6: an idle kernel stays idle, and what the next process does is work."""
+    watch.events = None
+    watch.source.stop()
+    watch.source = KernelsSource(watch.managers, None, clock.monotonic)
+    kernel_id, _ = await watch.kernel()
+    await until(lambda: watch.doubt() is None)
+    await watch.managers.restart_kernel(kernel_id)
+    await watch.ready(kernel_id)  # one that is long in starting is taken for busy, for it may be
+    assert watch.doubt() == "a kernel has not answered yet"
+    await until(lambda: watch.doubt() is None)
+    assert (watch.busy(), watch.over()) == (None, None)
+    watched = watch.source._watched[kernel_id]
+    assert watched.stream is not None
+    watched.stream.on_recv(lambda _: None)  # as until our subscription has joined the next process
+    await watch.managers.restart_kernel(kernel_id)
+    client = await watch.ready(kernel_id)
     client.execute(SILENT)
     await until(watch.busy)
     await watch.managers.restart_kernel(kernel_id)

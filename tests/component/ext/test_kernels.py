@@ -174,7 +174,7 @@ async def test_what_a_widget_pours_out_is_left_out_and_nothing_else_is(
     cell.end()
     await until(watch.over)
     await watch.managers.restart_kernel(kernel_id)
-    await client.wait_for_ready(timeout=30)  # as a page does; before 2.6 nobody says that it was restarted
+    client = await watch.ready(kernel_id)
     await until(lambda: watch.doubt() is None)
     client.execute(SILENT)
     await until(watch.busy)

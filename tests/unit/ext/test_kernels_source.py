@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ class FakeKernel:
     def __init__(self, ports: list[int]) -> None:
         self.ports = ports
         self.execution_state = "idle"
+        self.provisioner = SimpleNamespace(pid=None)
 
     def connect_iopub(self) -> object:
         """Fail as a kernel without a local socket does."""
@@ -209,6 +212,41 @@ def test_a_death_counts_once_and_only_where_silence_is_not_proven(proven: bool) 
     time.now = 110.0
     source._on_process_lost(watched)
     assert state.last == Span(110.0, 110.0), "the next process was not heard, either"
+
+
+def test_another_process_counts_once_whoever_tells_of_it_first() -> None:
+    """Ourselves at a look, or the server that announces the restart; and the number alone tells no more."""
+    time, kernel = Time(), FakeKernel([])
+    kernel.provisioner = SimpleNamespace(pid=7)
+    source = KernelsSource(FakeManagers({"a": kernel}), None, time)
+    source.start()
+    state = told(source, "a", proven=True)
+    watched = source._watched["a"]
+    watched.manager = kernel
+
+    def restart(pid: int, *, seen_before: bool) -> None:
+        time.now += 10.0
+        kernel.provisioner.pid = pid
+        if seen_before:
+            source.reconcile()
+            assert not watched.probe.proven
+        asyncio.run(source._on_action(None, "", {"status": "success", "kernel_id": "a", "action": "restart"}))
+
+    source.reconcile()
+    assert watched.probe.proven, "the same process"
+    restart(8, seen_before=True)
+    assert (watched.replaced, state.last) == (110.0, None), "it was known to be silent"
+    watched.probe.proven = True
+    restart(9, seen_before=False)
+    assert (watched.replaced, state.last) == (120.0, None)
+    source.reconcile()
+    kernel.provisioner.pid = None
+    source.reconcile()
+    kernel.provisioner.pid = 9
+    source.reconcile()
+    assert (watched.replaced, state.last) == (120.0, None), "for a moment nobody said"
+    restart(10, seen_before=True)
+    assert state.last == Span(130.0, 130.0), "the process before was not heard"
 
 
 def test_a_shut_down_kernel_that_was_silent_leaves_nothing() -> None:
