@@ -64,7 +64,7 @@ def test_unknown_use_is_never_quiet() -> None:
     assert not any(repair.take_use(None, float(now)) for now in range(70, 300, 5))
 
 
-@pytest.mark.parametrize("pid", [None, 1, os.getpid()])
+@pytest.mark.parametrize("pid", [None, 1, os.getpid()], ids=["unknown", "another's", "our own"])
 def test_only_a_child_of_ours_has_a_use_that_is_known(pid: int | None) -> None:
     """A number from another machine would be some stranger's."""
     assert _time_of_child(pid) is None
