@@ -92,6 +92,22 @@ class Remote:
         """Open a page at a kernel."""
         return await self._ws_fetch("api", "kernels", kernel_id, "channels")
 
+    async def started(self) -> tuple[str, Any]:
+        """Start a kernel and open a page at it; return its id and the page once the gateway knows it to rest.
+
+        The gateway's own subscription may join after the page's have: what is published before is lost to
+        it, and it says that the kernel starts until somebody asks again.
+        """
+        kernel_id = str(await self.managers.start_kernel())
+        page = await self.page(kernel_id)
+        for _ in range(100):
+            await self.send(page, "shell", "kernel_info_request")
+            await asyncio.sleep(0.3)
+            doubt, signals = await self.look()
+            if doubt is None and not is_busy(doubt, signals):
+                return kernel_id, page
+        raise AssertionError(f"the gateway has not heard of its kernel: {doubt} {signals}")
+
     async def send(self, page: Any, channel: str, msg_type: str, **content: Any) -> None:
         """Send a message to the kernel."""
         header = {"msg_id": uuid.uuid4().hex, "msg_type": msg_type, "session": "s", "username": ""}
@@ -136,10 +152,7 @@ def is_over(doubt: str | None, signals: list[wire.Signal]) -> bool:
 
 async def test_a_remote_cell_is_work_with_its_page_open_or_closed(remote: Remote, tmp_path: Path) -> None:
     """Begun in a page that is closed then; the gateway's word ends it."""
-    cell, kernel_id = Held(tmp_path), await remote.managers.start_kernel()
-    page = await remote.page(kernel_id)
-    await remote.send(page, "shell", "kernel_info_request")
-    await remote.becomes(lambda doubt, signals: doubt is None and not is_busy(doubt, signals))
+    cell, (_, page) = Held(tmp_path), await remote.started()
     await remote.send(page, "shell", "execute_request", code=cell.code, silent=False)
     await remote.becomes(is_begun)
     seen = clock.monotonic()
@@ -156,8 +169,7 @@ async def test_a_remote_cell_is_work_with_its_page_open_or_closed(remote: Remote
 
 async def test_a_side_panels_question_does_not_end_a_remote_cell(remote: Remote) -> None:
     """The gateway then calls the kernel idle in mid-cell; what we heard tells that it is not."""
-    kernel_id = await remote.managers.start_kernel()
-    page = await remote.page(kernel_id)
+    kernel_id, page = await remote.started()
     await remote.send(page, "shell", "execute_request", code="import time; time.sleep(60)", silent=False)
     await remote.becomes(is_begun)
     await remote.send(page, "control", "usage_request")
@@ -171,8 +183,7 @@ async def test_a_side_panels_question_does_not_end_a_remote_cell(remote: Remote)
 
 async def test_a_remote_cell_that_waits_for_a_person_is_no_work(remote: Remote) -> None:
     """Its question goes over the same websocket."""
-    kernel_id = await remote.managers.start_kernel()
-    page = await remote.page(kernel_id)
+    _, page = await remote.started()
     await remote.send(page, "shell", "execute_request", code="input()", silent=False, allow_stdin=True)
     await remote.becomes(lambda _, signals: any(s.kind == wire.Kind.KERNEL_INPUT for s in signals))
     doubt, signals = await remote.look()
