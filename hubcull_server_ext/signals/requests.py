@@ -201,7 +201,7 @@ class RequestsSource:
         if handler is None:
             # Nobody has asked yet who sends it: known is only who sent the like before.
             asker = _credentials(request)
-            if asker not in self._askers:
+            if asker is None or asker not in self._askers:
                 return
             actor = self._askers[asker]
         else:
@@ -216,6 +216,8 @@ class RequestsSource:
     def _remember(self, request: HTTPServerRequest, actor: str | None) -> None:
         """Take note by what somebody was let in, as a hash."""
         asker = _credentials(request)
+        if asker is None:
+            return
         self._askers.pop(asker, None)
         self._askers[asker] = actor
         if len(self._askers) > _MOST_ASKERS:
@@ -270,9 +272,17 @@ def _asker(handler: RequestHandler, method: str) -> int:
     return hash((method, request.path, request.remote_ip, request.headers.get("User-Agent")))
 
 
-def _credentials(request: HTTPServerRequest) -> int:
-    """Return what tells by which right somebody asks, as a hash."""
-    return hash((request.headers.get("Authorization"), request.headers.get("Cookie")))
+def _credentials(request: HTTPServerRequest) -> int | None:
+    """Return what tells by which right somebody asks, as a hash; None where nothing tells.
+
+    Who has no credentials is like everybody else who has none, whoever was let in before.
+    """
+    shown = (
+        request.headers.get("Authorization"),
+        request.headers.get("Cookie"),
+        request.arguments.get("token", [b""])[-1],
+    )
+    return hash(shown) if any(shown) else None
 
 
 def _is_marked(handler: type[object], request: HTTPServerRequest) -> bool:

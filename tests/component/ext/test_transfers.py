@@ -243,6 +243,27 @@ async def test_a_strangers_upload_keeps_no_server(
             await until(lambda: door.look() == ["api_request ContentsHandler PUT True"])
 
 
+async def test_who_has_no_credentials_is_nobody_who_was_let_in_by_an_addresss_token(door: Door) -> None:
+    """Such a request has no header that tells whose it is; an upload by the same token counts."""
+    token = door.app.identity_provider.token
+    async with door.ask(f"GET\napi/contents/big.bin?content=0&token={token}", "") as owner:
+        assert b" 200 " in await asyncio.wait_for(owner.reader.readline(), 15)
+    await until(lambda: door.in_flight() == 0)
+    counted = {}
+    for by in ("", "?token=", "?token=made-up", f"?token={token}"):
+        async with door.ask(upload(SIZE).replace("up.bin", f"up.bin{by}"), "") as client:
+            await door.begun()
+            door.look()
+            await client.gives(bytes(PIECE))
+            await until(door.transfers.moving)
+            await client.gives(bytes(PIECE))
+            await asyncio.sleep(0.1)
+            counted[by] = door.look()
+        await until(lambda: door.in_flight() == 0)
+    assert counted.pop(f"?token={token}") == ["api_request ContentsHandler PUT True"]
+    assert counted == {"": [], "?token=": [], "?token=made-up": []}
+
+
 async def test_a_stream_of_events_has_no_end_and_says_nothing(door: Door) -> None:
     """A stranger's answer protects while it goes on, unless it says that it only tells of events."""
     async with door.ask("GET\nstreamed?kind=text/event-stream") as events:
