@@ -158,20 +158,25 @@ class HubcullExtension(HubcullSettings, ExtensionApp):
                 self.log.debug("hubcull: %s of %s failed", act, name, exc_info=True)
 
     async def _act(self, name: str, source: Any, act: str) -> None:
-        """Let one source do one act; one that does not end is left alone until it has.
+        """Let one source do one act; one that does not end is left alone until it has, and then done anew.
 
         Raises:
             asyncio.TimeoutError: when it takes too long, and while it still goes on afterwards.
 
         """
-        late = self._late.pop((name, act), None)
-        result = getattr(source, act)() if late is None else late
+        late = self._late.get((name, act))
+        if late is not None:
+            if not late.done():
+                raise asyncio.TimeoutError
+            del self._late[name, act]
+            late.result()  # what it saw may be long past: it says no more than whether it failed
+        result = getattr(source, act)()
         if not isinstance(result, asyncio.Future):
             if not asyncio.iscoroutine(result):
                 return
             result = asyncio.ensure_future(result)
         try:
-            await asyncio.wait({result}, timeout=LONGEST_ACT if late is None else 0)
+            await asyncio.wait({result}, timeout=LONGEST_ACT)
         except asyncio.CancelledError:
             result.cancel()
             raise

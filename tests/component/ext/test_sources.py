@@ -187,9 +187,13 @@ async def test_a_counter_fails_alone(
 async def test_a_look_that_does_not_end_holds_up_nobody(
     monkeypatch: pytest.MonkeyPatch, service: FakeService, jp_serverapp: ServerApp
 ) -> None:
-    """The others and the reports go on without it, and it is not begun again until it has ended."""
+    """The others and the reports go on without it, and it is not begun again until it has ended.
+
+    What it saw before is no news then: the source is well again by a look that was begun afterwards.
+    """
     monkeypatch.setattr("hubcull_server_ext.app.LONGEST_ACT", 1.0)
     await started(jp_serverapp)
+    extension(jp_serverapp).sample_interval = 3600.0  # only reports look after the first time
     begun: list[asyncio.Event] = []
 
     async def hangs(_source: object) -> None:
@@ -203,7 +207,11 @@ async def test_a_look_that_does_not_end_holds_up_nobody(
         assert said_of("terminals", service) == "sample: TimeoutError"
         assert states(service) == {**WELL, "terminals": wire.Health.FAILED}
         assert len(begun) == 1
-    begun[0].set()
+        count = len(service.reports)
+        begun[0].set()
+        await until(lambda: len(begun) == 2 and len(service.reports) >= count + 3)
+        assert {health_of([r])["terminals"].health for r in service.reports[count:]} == {wire.Health.FAILED}
+    begun[1].set()
     await until(lambda: states(service) == WELL)
 
 
