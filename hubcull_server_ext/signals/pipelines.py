@@ -16,16 +16,27 @@ MULTICALL = frozenset({"busybox", "coreutils", "toybox"})
 """Programs that are many, by the name under which they are called."""
 
 # What has an end may be a computation: `tail -n +2 data.csv | awk` reads a file through, and then is done.
+# `top -bn600`, `dmon -c 600`, `tail --pid=$!` and `--follow=name`, whose file may be removed, end as well.
 _WATCHERS = {
-    "tail": re.compile(rb"-\d*[bcklmqrvz]*[fF]|--follow(=|$)"),
-    "journalctl": re.compile(rb"-[aelmqx]*f|--follow$"),
-    "top": None,
-    "nvidia-smi": None,
+    "tail": (re.compile(rb"-\d*[bcklmqrvz]*[fF]|--follow(=|$)"), re.compile(rb"--p|--f.*=n")),
+    "journalctl": (re.compile(rb"-[aelmqx]*f|--follow$"), re.compile(rb"-[^-]*U|--unt")),
+    "top": (None, re.compile(rb"-[^-]*n|--i|[bcdHimSs\d.]*n")),
+    "nvidia-smi": (re.compile(rb"-l(ms)?(=|\d|$)|--loop|[dp]mon$"), re.compile(rb"-[^-]*c|--c")),
 }
-"""Listed programs that go on showing something, and by which of its words one does so; None: always."""
+"""Listed programs that go on showing something; by which words one does (None: always), by which it ends."""
 
 _NOTHING = re.compile(rb"(?!)")
-_AWK = re.compile(rb"-[^Fv]|.*(exit|getline|system|[>|])", re.DOTALL)
+_AWK = re.compile(rb"-[^Fv]|.*(exit|getline|nextfile|system|END|[>|@])", re.DOTALL)
+# Any letter in a script of sed may be a command, and any `$` the last line: only what is plain is known,
+# lines by number or /text/ shown (p), left out (d), numbered (=) or with something replaced (s). Versions
+# differ in where `[/]` ends a text, so that a bracket is to hold no more than letters and classes.
+_BRACKET = rb"\[\^?(?!\])(?:\[:\w+:\]|[^][\\/|,#@])+\]"
+_LINES = rb"(?:\d+|/(?:[^/\\[]|\\.|" + _BRACKET + rb")*/I?)"
+_TEXT = rb"(?:(?!\1)[^\\[]|\\.|" + _BRACKET + rb")*"
+_REPLACE = rb"s([/|,#@])" + _TEXT + rb"\1(?:(?!\1)[^\\]|\\.)*\1[gIip\d]*"
+_COMMAND = rb"(?:" + _LINES + rb"(?:," + _LINES + rb")?!?)?(?:[dp=]|" + _REPLACE + rb")"
+_SCRIPT = rb"(?:" + _COMMAND + rb"(?:[;\n] ?|\Z))*\Z"
+_SED = re.compile(rb"(?!--unbuffered\Z|(?:-[nErsu]*(?:e|\Z))?" + _SCRIPT + rb")", re.DOTALL)
 # `head`, `wc` and `sort` are left out: these, and what matches here, end by themselves or tell something at
 # the end, write files, begin other programs, or are not known. What they are for may come after them.
 _FILTERS = {
@@ -33,19 +44,24 @@ _FILTERS = {
     "cat": _NOTHING,
     "cut": _NOTHING,
     "gawk": _AWK,
-    "grep": re.compile(rb"-[^-]*[clLmqrR]|--(?!colou?r|line-buffered)"),
-    "jq": re.compile(rb"-[^-]*[efns]|--(?!unbuffered)|.*(first|halt|input|limit|until)", re.DOTALL),
+    "grep": re.compile(rb"-[^-]*[cdlLmqrRz]|--(?!colou?r|line-buffered)"),
+    "jq": re.compile(
+        rb"-[^-]*[efns]|--(?!unbuffered)|.*(first|halt|import|include|input|limit|until)", re.DOTALL
+    ),
     "mawk": _AWK,
     "nl": _NOTHING,
-    "sed": re.compile(rb"-[^-]*[fi]|--(?!unbuffered)|.*[qQ]", re.DOTALL),
+    "sed": _SED,
     "tr": _NOTHING,
     "uniq": _NOTHING,
 }
 """Programs that pass lines on as they come, and which words make more of one."""
 
-_PAGERS = frozenset({"less"})
+# With a copy of its input in a file it collects; what a `+` tells it to do may be the same.
+_PAGERS = {"less": re.compile(rb"-(?!-).*[oO]|--[lL][oO]|\+(?![FG/])", re.DOTALL)}
+"""Programs that a person reads by, and which words make more of one."""
+
 _SHOWS = ("dev/null", "dev/pts/", "dev/tty")
-"""Files that a filter may have open: nothing is kept there."""
+"""Files that a filter or a pager may have open: nothing is kept there."""
 
 Listed = Callable[[Process], bool]
 
@@ -74,6 +90,16 @@ def _is_filter(table: ProcessTable, process: Process) -> bool:
     more = _FILTERS.get(called(table, process))
     if more is None or process.threads > 1 or table.children(process):
         return False
+    return _keeps_nothing(table, process, more)
+
+
+def _is_pager(table: ProcessTable, process: Process) -> bool:
+    more = _PAGERS.get(called(table, process))
+    return more is not None and _keeps_nothing(table, process, more)
+
+
+def _keeps_nothing(table: ProcessTable, process: Process, more: re.Pattern[bytes]) -> bool:
+    """Whether no word of a process makes ``more`` of it, and it has no file open that it may write to."""
     words = _options(table, process)
     if words is None or any(map(more.match, words)):
         return False
@@ -81,11 +107,11 @@ def _is_filter(table: ProcessTable, process: Process) -> bool:
 
 
 def _watches(table: ProcessTable, process: Process) -> bool:
-    name = called(table, process)
-    if name not in _WATCHERS:
+    name, words = called(table, process), _options(table, process)
+    if name not in _WATCHERS or words is None:
         return False
-    follows, words = _WATCHERS[name], _options(table, process)
-    return follows is None or (words is not None and any(map(follows.match, words)))
+    goes_on, ends = _WATCHERS[name]
+    return (goes_on is None or any(map(goes_on.match, words))) and not any(map(ends.match, words))
 
 
 def _options(table: ProcessTable, process: Process) -> list[bytes] | None:
@@ -98,11 +124,18 @@ def _is_fed(table: ProcessTable, process: Process, listed: Listed, asked: frozen
     """Whether watchers say all that it reads, straight or by filters; ``asked`` are those behind it."""
     asked |= {process.pid}
     feeders = table.feeders(process)
-    return bool(feeders) and all(
-        (listed(one) and _watches(table, one))
-        or (one.pid not in asked and _is_filter(table, one) and _is_fed(table, one, listed, asked))
-        for one in feeders
-    )
+    return bool(feeders) and all(_only_tells(table, one, listed, asked) for one in feeders)
+
+
+def _only_tells(table: ProcessTable, process: Process, listed: Listed, asked: frozenset[int]) -> bool:
+    """Whether it is a watcher, or a filter of what watchers say; ``asked`` are those behind it."""
+    watches = listed(process) and _watches(table, process)
+    # What is fed may end with what feeds it: `tail -f` of a pipe reads that through and does not follow.
+    if watches and table.input_pipe(process) is None:
+        return True
+    if process.pid in asked or not (watches or _is_filter(table, process)):
+        return False
+    return _is_fed(table, process, listed, asked)
 
 
 def _is_shown(table: ProcessTable, process: Process, listed: Listed, asked: frozenset[int]) -> bool:
@@ -112,7 +145,7 @@ def _is_shown(table: ProcessTable, process: Process, listed: Listed, asked: froz
     asked |= {process.pid}
     takers = table.takers(process)
     return bool(takers) and all(
-        (listed(one) and called(table, one) in _PAGERS)
+        (listed(one) and _is_pager(table, one))
         or (one.pid not in asked and _is_filter(table, one) and _is_shown(table, one, listed, asked))
         for one in takers
     )

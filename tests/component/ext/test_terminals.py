@@ -290,6 +290,11 @@ async def test_who_only_watches_by_a_filter_is_no_work(
         "tail -f LOG | sed -u 'w FOLDER/copy'",
         "tail -f LOG | grep -m 1 DONE; true",
         "tail -f LOG | while read line; do true; done",
+        "top -b -n 600 -d 60 | awk '/py/{s+=$9} END {print s/600}'; true",
+        "top -b -n 600 -d 60 | grep python",
+        "tail --pid=$$ -f LOG | awk '{n++} END {print n}'",
+        "tail --pid=$$ -f LOG | grep line",
+        "tail -f LOG | sed -n '$='",
         "mkfifo FOLDER/pipe; tail -n +1 FOLDER/pipe 3<>FOLDER/pipe | grep line",
     ],
 )
@@ -304,6 +309,28 @@ async def test_a_watcher_whose_lines_somebody_uses_is_work(desk: Desk, tmp_path:
         assert await desk.job() is not None
         await asyncio.sleep(0.1)
     assert len(desk.children()) == 2
+
+
+@pytest.mark.parametrize(
+    ("less", "is_work"),
+    [("less -o FOLDER/copy", True), ("LESS=-oFOLDER/copy less", True), ("less -S", False)],
+)
+async def test_a_pager_that_keeps_a_copy_collects(
+    desk: Desk, tmp_path: Path, less: str, is_work: bool
+) -> None:
+    """However it was told to, what goes into the file is what somebody is after."""
+    log = tmp_path / "log"
+    log.write_text("a line\n")
+    command = f"tail -f LOG | grep --line-buffered line | {less}"
+    desk.type(command.replace("LOG", str(log)).replace("FOLDER", str(tmp_path)))
+    await until(lambda: "less" in desk.children())
+    copied = tmp_path / "copy"
+    await until(lambda: not is_work or (copied.exists() and copied.read_text() == "a line\n"))
+    await asyncio.sleep(0.5)
+    for _ in range(5):
+        assert (await desk.job() is not None) == is_work
+        await asyncio.sleep(0.1)
+    assert len(desk.children()) == 3
 
 
 async def test_a_prompt_that_starts_to_compute_is_work_from_then_on(desk: Desk) -> None:

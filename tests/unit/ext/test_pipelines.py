@@ -68,6 +68,9 @@ class Line(ProcessTable):
     def readers(self, process: Process) -> list[Process]:
         return []
 
+    def input_pipe(self, process: Process) -> str | None:
+        return f"pipe:[{process.pid}]" if self.feeders(process) else None
+
     def feeders(self, process: Process) -> list[Process]:
         return self.processes[: process.pid - 20][-1:]
 
@@ -98,12 +101,22 @@ def line(*commands: str, **first: object) -> Line:
         ("tail -F log", "grep -iv --color=auto x", "cut -c1-80"),
         ("tail -n 100 -f log", "grep x", "less"),
         ("tail -100f log", "sed -u s/a/b/"),
-        ("tail --follow=name log", "awk -F: {print$1}"),
+        ("tail --follow=descriptor log", "awk -F: {print$1}"),
+        ("tail --follow -s5 --retry log", "awk -vx=3 $x~/a/"),
+        ("tail -f log", r"sed s/\x1b\[[0-9;]*m//g;s/quick$/$1/"),
+        ("tail -f log", "sed -n -e /a/,/b/!p -ne2,5p"),
+        ("tail -f log", "sed -E /^[^[:space:]]+$/d;s/[[:digit:]a-z]*//g"),
+        ("tail -f log", r"sed --unbuffered s|/e\|x|y|;1d;/q/d"),
+        ("tail -f log", "grep x", "less -RS +F"),
         ("tail -f log", "jq -rc .message"),
         ("tail -fn5 log", "tr a b", "uniq", "nl", "cat"),
         ("journalctl -fu jupyterhub", "grep x"),
         ("top -b", "grep python"),
+        ("top -b -d1 -u bob -p 12,13 -o %CPU", "grep python"),
         ("nvidia-smi -l 1", "grep MiB"),
+        ("nvidia-smi -q --loop=5", "grep MiB"),
+        ("nvidia-smi --query-compute-apps=pid --format=csv -lms 100", "grep MiB"),
+        ("nvidia-smi dmon -s pucm", "awk {print$1}"),
     ],
 )
 def test_a_filter_of_what_a_watcher_shows_is_no_work(commands: tuple[str, ...]) -> None:
@@ -134,11 +147,89 @@ def test_a_filter_of_what_a_watcher_shows_is_no_work(commands: tuple[str, ...]) 
         ("less data", "grep x"),
         ("emacs --batch", "grep x"),
         ("watcher", "grep x"),
+        ("tail -f log", "awk {n++}END{print(n)}"),
+        ("tail -f log", "awk /DONE/{nextfile}"),
+        ("tail -f log", "gawk @include"),
+        ("tail -f log", "sed -n $p"),
+        ("tail -f log", "sed $!d"),
+        ("tail -f log", "sed -ne$="),
+        ("tail -f log", "sed -z s/a/b/"),
+        ("tail -f log", "sed s/a/b/e"),
+        ("tail -f log", "sed /DONE/epython"),
+        ("tail -f log", "sed s/a/b/wcopy"),
+        ("tail -f log", "sed s/a/b/;$d"),
+        ("tail -f log", "sed s/[/]/b/e;s/[/]/"),
+        ("tail -f log", "sed s/[]/]a/b/;s/x/e;p"),
+        ("tail -f log", "sed s/[[:alpha:]/]//e;s/]//"),
+        ("tail -f log", "sed -l 9 s/a/b/"),
+        ("tail -f log", "grep -d recurse x"),
+        ("tail -f log", 'jq include"a";b'),
     ],
 )
 def test_what_ends_writes_or_is_not_known_is_work(commands: tuple[str, ...]) -> None:
     """Somebody waits for its end, or for what it makes; a whole reading of a file is a computation."""
     assert line(*commands).work()[-1:] == [commands[-1].split()[0]]
+
+
+@pytest.mark.parametrize(
+    ("ends", "goes_on"),
+    [
+        ("top -b -n 600 -d 60", "top -b -d 60"),
+        ("top -bn600", "top -b"),
+        ("top -bd60n600", "top -bd60"),
+        ("top bn1", "top b"),
+        ("top -b --iter=600", "top -b --delay=60"),
+        ("tail --pid=17 -f log", "tail -f log"),
+        ("tail -f --pi 17 log", "tail -f log"),
+        ("tail --follow=name log", "tail -F log"),
+        ("tail -f --fol=n log", "tail -f --ret log"),
+        ("journalctl -f --until=tomorrow", "journalctl -f --unit=x --utc"),
+        ("journalctl -fU tomorrow", "journalctl -fu x"),
+        ("nvidia-smi", "nvidia-smi -l"),
+        ("nvidia-smi -lgc 900,1200", "nvidia-smi -l5"),
+        ("nvidia-smi dmon -c 600", "nvidia-smi dmon"),
+        ("nvidia-smi pmon --count=600", "nvidia-smi pmon"),
+    ],
+)
+def test_a_filter_of_a_watcher_that_ends_is_work(ends: str, goes_on: str) -> None:
+    """It measures for hours, or waits for something; the same behind one that goes on is none."""
+    assert line(ends, "awk /x/{s+=$9}").work() == ["awk"]
+    assert line(goes_on, "awk /x/{s+=$9}").work() == []
+
+
+def test_a_follower_of_a_pipe_is_what_feeds_it() -> None:
+    """It follows nothing there, and ends with it."""
+    assert line("top -bn600", "tail -f", "grep x").work() == ["grep"]
+    assert line("top -b", "tail -f", "grep x").work() == []
+    assert line("python train.py", "tail -f", "grep x").work() == ["python", "grep"]
+
+
+def test_a_follower_whose_pipe_somebody_unknown_fills_may_end() -> None:
+    """As one in another session does."""
+
+    class Unknown(Line):
+        def input_pipe(self, process: Process) -> str | None:
+            return "pipe:[7]"
+
+    parts = [Part("tail -f log"), Part("grep x")]
+    assert Unknown(parts).work() == ["grep"]
+    assert Line(parts).work() == []
+
+
+@pytest.mark.parametrize(
+    "less",
+    ["less -o copy", "less -Nocopy", "less -O copy", "less --log-file=copy", "less --LOG=copy", "less +s"],
+)
+def test_a_pager_that_keeps_a_copy_collects(less: str) -> None:
+    """The file is what it is for, though the pager is open."""
+    assert line("tail -f log", "grep x", less).work() == ["grep"]
+    assert line("tail -f log", "grep x", "less -R --no-init").work() == []
+
+
+def test_a_pager_that_was_told_to_keep_a_copy_collects() -> None:
+    """By its `s` key, or by $LESS: its words say nothing of that, its open file does."""
+    assert line("tail -f log", "grep x", "less", opened=("home/jovyan/copy",)).work() == ["grep"]
+    assert line("tail -f log", "grep x", "less", opened=("dev/tty",)).work() == []
 
 
 def test_an_unknown_member_keeps_what_feeds_it() -> None:
@@ -194,3 +285,4 @@ def test_two_filters_that_feed_each_other_are_work() -> None:
         takers = feeders
 
     assert Ring([Part("cat"), Part("tr a b")], terminal=False).work() == ["cat", "tr"]
+    assert Ring([Part("tail -f"), Part("tr a b")], terminal=True).work() == ["tr"]
