@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from hubcull_server_ext import wire
 from hubcull_server_ext.signals.gateway_state import Remote
-from hubcull_server_ext.signals.kernel_messages import IOPUB, STDIN, KernelMessage
+from hubcull_server_ext.signals.kernel_messages import CONTROL, IOPUB, STDIN, KernelMessage
 from hubcull_server_ext.signals.kernel_signals import Departed, connections, state_signals
 from hubcull_server_ext.snapshot import SourceError
 
@@ -51,6 +51,7 @@ class GatewayKernels:
 
     name = "kernels"
     channels = frozenset({STDIN, IOPUB})
+    asked = frozenset({CONTROL})
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from hubcull_server_ext.signals.kernel_messages import IOPUB, STATUS, KernelMessage
+from hubcull_server_ext.signals.kernel_messages import IOPUB, STATUS, STDIN, KernelMessage
 from hubcull_server_ext.signals.kernel_requests import CELL
 from hubcull_server_ext.signals.kernel_state import KernelState
 
@@ -39,8 +39,12 @@ class Remote:
 
     def heard(self, channel: str, message: KernelMessage, now: float) -> bool:
         """Take a message of its websocket; return whether it changed what a report would say."""
-        if channel != IOPUB:
+        if message.deletion is not None:
+            self.state.deletes(message.deletion)
+        if channel == STDIN:
             return self.state.on_stdin(message, now)
+        if channel != IOPUB:
+            return False
         if message.msg_type == STATUS:
             self.heard_at, self.activity, self.idle_at = now, None, None
         changed = self.state.observe(message, now)

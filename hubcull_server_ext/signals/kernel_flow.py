@@ -59,13 +59,21 @@ class Flow:
         if self._flooded and not self._stream.closed():
             self._drain()
 
+    def hear_all(self) -> None:
+        """Hear everything again, and take it for a flood until the next look says that it is none."""
+        if self._stream.closed() or self._heard == _ALL:
+            return
+        self._subscribe(_ALL)
+        if not self._flooded:
+            self._begin_flood()
+
     def _on_message(self, frames: list[bytes]) -> None:
         self._take(frames)
         now = self._clock()
         if now - self._begin > _WINDOW:
             self._begin, self._came = now, 0
         self._came += 1 + self._drain()
-        if self._came > _MANY and not self._stream.closed():
+        if self._came > _MANY and not (self._flooded or self._stream.closed()):
             self._begin_flood()
 
     def _begin_flood(self) -> None:
@@ -95,15 +103,7 @@ class Flow:
         if self._stream.closed() or self._heard or not enough or self._newest[0].startswith(enough):
             return
         self._subscribe(enough)
-        self._stream.io_loop.call_later(_WITHOUT, self._hear_all)
-
-    def _hear_all(self) -> None:
-        """Hear everything again, and take it for a flood until the next look says that it is none."""
-        if self._stream.closed():
-            return
-        self._subscribe(_ALL)
-        if not self._flooded:
-            self._begin_flood()
+        self._stream.io_loop.call_later(_WITHOUT, self.hear_all)
 
     def _subscribe(self, topics: bytes) -> None:
         """Hear these, and no others: first the one, then not the other, so that nothing is missed between."""

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 DELIMITER = b"<IDS|MSG>"
 STATUS, ECHO = "status", "execute_input"
-STDIN, IOPUB = "stdin", "iopub"
+STDIN, IOPUB, CONTROL = "stdin", "iopub", "control"
+DELETION = "delete_subshell_request"
 _DEBUG = "debug_event"
-_TOLD_BY_CONTENT = frozenset({STATUS, _DEBUG})
+_TOLD_BY_CONTENT = frozenset({STATUS, _DEBUG, DELETION})
 _MOST_PARTS = 20
 _BEGIN = struct.Struct("<QQQ")
 """Of a binary message: how many offsets there are, and the first two."""
@@ -35,9 +36,16 @@ class DebugEvent(NamedTuple):
     number: float = 0.0
 
 
+class Deletion(NamedTuple):
+    """What a page asks that closes a console with a subshell: this request's id, and the subshell's."""
+
+    request: str
+    subshell: str
+
+
 @dataclass(frozen=True, slots=True)
 class KernelMessage:
-    """The little we read of a published message; of its content the kernel's state, and a debugger's word."""
+    """The little we read of a message: of its content the state, a debugger's word, a subshell's end."""
 
     msg_type: str
     parent_type: str
@@ -47,6 +55,7 @@ class KernelMessage:
     date: str = ""
     """When the kernel made it, by the kernel's own clock, as it is written there."""
     debug: DebugEvent | None = None
+    deletion: Deletion | None = None
 
 
 def family(topic: bytes, msg_type: str) -> bytes:
@@ -167,7 +176,12 @@ def _message(header: dict[str, Any], parent: dict[str, Any], content: dict[str, 
         state=str(content.get("execution_state", "")) if msg_type == STATUS else "",
         date=str(header.get("date") or ""),
         debug=_debug_event(content) if msg_type == _DEBUG else None,
+        deletion=_deletion(header, content) if msg_type == DELETION else None,
     )
+
+
+def _deletion(header: dict[str, Any], content: dict[str, Any]) -> Deletion:
+    return Deletion(str(header.get("msg_id") or ""), str(content.get("subshell_id") or ""))
 
 
 def _debug_event(content: dict[str, Any]) -> DebugEvent:

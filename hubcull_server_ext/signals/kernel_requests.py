@@ -46,6 +46,15 @@ class Request(NamedTuple):
         return not self.subshell and self.kind in HUMAN_REQUESTS | COMM_REQUESTS
 
 
+class Run(NamedTuple):
+    """What a shell does without a break: since and until when (monotonic s; None: it goes on), and what."""
+
+    began: float
+    ended: float | None = None
+    label: str | None = None
+    """The type of what ran, of cells and others a cell; None where it was only suspected."""
+
+
 class Wait(NamedTuple):
     """A request that waits for a person: since when (monotonic s), and the date of the kernel's word for it.
 

@@ -52,7 +52,7 @@ def connections(kernel_id: str, model: object) -> list[wire.Signal]:
 
 
 def state_signals(kernel_id: str, state: KernelState, now: float) -> list[wire.Signal]:
-    """Return the work that goes on or the newest that ended, a person waited for, and the requests."""
+    """Return the work that goes on, the newest that ended, a person waited for, and the requests."""
     source = source_name(kernel_id)
     signals: list[wire.Signal] = []
     if state.in_flight:
@@ -66,8 +66,8 @@ def state_signals(kernel_id: str, state: KernelState, now: float) -> list[wire.S
                 label=state.label,
             )
         )
-    elif state.last is not None:
-        span = state.last
+    span = state.ended_beside if state.in_flight else state.last
+    if span is not None:
         signals.append(
             wire.Signal(
                 wire.Kind.KERNEL_BUSY,

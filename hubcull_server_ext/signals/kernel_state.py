@@ -11,8 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hubcull_server_ext.signals.kernel_debugger import Debugger, Halt
-from hubcull_server_ext.signals.kernel_messages import ECHO, STATUS, DebugEvent, KernelMessage, is_later
-from hubcull_server_ext.signals.kernel_requests import CELL, CHATTER, Request, Span, Wait
+from hubcull_server_ext.signals.kernel_messages import (
+    DELETION,
+    ECHO,
+    STATUS,
+    DebugEvent,
+    Deletion,
+    KernelMessage,
+    is_later,
+)
+from hubcull_server_ext.signals.kernel_requests import CELL, CHATTER, Request, Run, Span, Wait
 
 _UNCONFIRMED = "unconfirmed"
 """Stands for the request of a kernel that was already busy when we first saw it."""
@@ -24,7 +32,7 @@ _PRINTED_BEFORE = 5.0
 """Seconds after a halt within which a kernel may still publish what a cell printed before it."""
 
 _MAX_PARENT_TYPES = 20
-_MAX_IN_FLIGHT = 100
+_MAX_IN_FLIGHT = _MAX_LEAVING = 100
 ANSWER = "input_reply"
 
 
@@ -34,10 +42,10 @@ class KernelState:
 
     in_flight: dict[str, Request] = field(default_factory=dict)
     """Message id of each request that runs -> what it is; chatter is not in it."""
-    began: float = 0.0
-    ran: str | None = None
-    """The type of what ran last, of cells and others a cell; None where it was only suspected."""
+    runs: dict[str, Run] = field(default_factory=dict)
+    """Subshell -> what runs in it, or ran a moment ago: one piece of work, whatever goes on beside it."""
     last: Span | None = None
+    """The newest run that ended, in whichever shell."""
     requests: dict[str, float] = field(default_factory=dict)
     """Type of each human or unknown request -> when the newest began."""
     waiting: dict[str, Wait] = field(default_factory=dict)
@@ -47,6 +55,10 @@ class KernelState:
     newest: KernelMessage | None = None
     """The newest message but for a status, and for a debugger's word."""
     debugger: Debugger = field(default_factory=Debugger)
+    started_at: float = float("-inf")
+    """When a process last said that it starts, or another said so of it: what is in flight is of that one."""
+    leaving: dict[str, str] = field(default_factory=dict)
+    """Message id of each request to delete a subshell -> the subshell, until the kernel has done so."""
 
     def attach(self, stock_state: str, now: float) -> None:
         """Begin to watch a kernel; one already busy keeps a placeholder until it proves otherwise."""
@@ -89,10 +101,28 @@ class KernelState:
         return float("-inf") if self.last is None else self.last.ended
 
     @property
+    def began(self) -> float:
+        """When the youngest of what runs began: an old one past its cap must not take a new one with it."""
+        return self.runs[self._youngest].began
+
+    @property
     def label(self) -> str | None:
-        """The type of what is in flight: a cell, if one is, else the newest; None for a mere suspicion."""
-        kinds = [request.kind for key, request in self.in_flight.items() if key != _UNCONFIRMED]
+        """The type of what runs there: a cell, if one does, else the newest; None for a mere suspicion."""
+        here = [(key, r.kind) for key, r in self.in_flight.items() if r.subshell == self._youngest]
+        kinds = [kind for key, kind in here if key != _UNCONFIRMED]
         return CELL if CELL in kinds else kinds[-1] if kinds else None
+
+    @property
+    def ended_beside(self) -> Span | None:
+        """What ended in another shell since the newest of what is in flight began, if something did."""
+        newest = max((request.since for request in self.in_flight.values()), default=None)
+        after = newest is not None and self.last is not None and self.last.ended > newest
+        return self.last if after else None
+
+    @property
+    def _youngest(self) -> str:
+        shells = {request.subshell for request in self.in_flight.values()}
+        return max(shells, key=lambda shell: self.runs[shell].began)
 
     def observe(self, message: KernelMessage, now: float) -> bool:
         """Take note of a message; return whether it changed anything that a report would say."""
@@ -105,11 +135,14 @@ class KernelState:
             is_echo = message.msg_type == ECHO and message.parent_type == CELL
             return is_echo and self._repair_missed_start(message, now)
         if message.state in {"starting", "restarting", "dead"}:
+            self.started_at = now
             return self.clear(now)
         if message.state == "busy":
             return self._request_began(message, now)
         if message.state == "idle":
             over = [message.parent_id, *([_UNCONFIRMED] if message.parent_type == CELL else [])]
+            if message.parent_type == DELETION:
+                over = [*self._of_shell(self.leaving.pop(message.parent_id, None))]
             return self._end(set(over), now)
         return False
 
@@ -132,6 +165,14 @@ class KernelState:
         self.waiting[message.parent_id] = Wait(request, now, message.date)
         return True
 
+    def deletes(self, deletion: Deletion) -> None:
+        """Note that a page asks for the end of a subshell: its requests end with it, untold.
+
+        It is over when the kernel has answered: ipykernel waits for the subshell's thread.
+        """
+        if deletion.subshell and len(self.leaving) < _MAX_LEAVING:
+            self.leaving[deletion.request] = deletion.subshell
+
     def on_stdin(self, message: KernelMessage, now: float) -> bool:
         """Take a question or an answer; return whether it changed what a report would say."""
         if message.msg_type != ANSWER:
@@ -147,7 +188,7 @@ class KernelState:
 
     def clear(self, now: float) -> bool:
         """Forget what is in flight: the process that ran it is gone."""
-        self.unmatched, self.debugger = None, Debugger()
+        self.unmatched, self.debugger, self.leaving = None, Debugger(), {}
         return self._end(set(self.in_flight) | set(self.waiting), now)
 
     def may_have_worked(self, now: float) -> None:
@@ -176,7 +217,7 @@ class KernelState:
             return False
         return self._request_began(message, now)
 
-    def _of_shell(self, subshell: str) -> dict[str, Request]:
+    def _of_shell(self, subshell: str | None) -> dict[str, Request]:
         """Return what is in flight or waits on one shell, by message id."""
         known = {**self.in_flight, **{key: wait.request for key, wait in self.waiting.items()}}
         return {key: request for key, request in known.items() if request.subshell == subshell}
@@ -227,19 +268,25 @@ class KernelState:
         now = request.since
         if len(self.in_flight) >= _MAX_IN_FLIGHT:
             return  # so many protect by themselves
-        if not self.in_flight:
-            joined = self.last is not None and now - self.last.ended <= _JOIN_GAP
-            self.began = self.last.began if self.last is not None and joined else now
-            self.ran = self.ran if joined else None
-        if key != _UNCONFIRMED and self.ran != CELL:
-            self.ran = request.kind
+        run = self.runs.get(request.subshell)
+        if run is None or (run.ended is not None and now - run.ended > _JOIN_GAP):
+            run = Run(now)
+        if key != _UNCONFIRMED and run.label != CELL:
+            run = run._replace(label=request.kind)
+        joinable = {s: r for s, r in self.runs.items() if r.ended is None or now - r.ended <= _JOIN_GAP}
+        self.runs = {**joinable, request.subshell: run._replace(ended=None)}
         self.in_flight.setdefault(key, request)
 
     def _end(self, keys: set[str], now: float) -> bool:
         present, waited = keys & set(self.in_flight), keys & set(self.waiting)
-        for key in present:
-            del self.in_flight[key]
+        shells = {self.in_flight.pop(key).subshell for key in present}
         kinds = [self.waiting.pop(key).request.kind for key in waited]
-        if (present or waited) and not self.in_flight:
-            self.last = Span(self.began, now, self.ran) if present else Span(now, now, kinds[0])
+        shells -= {request.subshell for request in self.in_flight.values()}
+        for shell in shells:
+            self.runs[shell] = self.runs[shell]._replace(ended=now)
+        if shells:
+            run = max((self.runs[shell] for shell in shells), key=lambda run: run.began)
+            self.last = Span(run.began, now, run.label)
+        elif waited and not present:
+            self.last = Span(now, now, kinds[0])
         return bool(present or waited)

@@ -116,6 +116,8 @@ class Watched:
     """Whether the loss of its process was told, and somebody is about to tell it once more."""
     pid: int | None = None
     """Its process at the last look, None after a loss and where nobody says."""
+    looked: float = 0.0
+    """When that was (monotonic s)."""
     noticed: bool = False
     """Whether that it is another process was seen before anybody told."""
 
@@ -154,6 +156,11 @@ class Watched:
         echo = self.families.get(ECHO)
         return echo if echo and echo == self.families.get(STATUS) else None
 
+    def widen(self) -> None:
+        """Hear all at once where less is not enough any more, as when a cell begins to wait in mid-flood."""
+        if self.flow is not None and self.enough() is None:
+            self.flow.hear_all()
+
     def read_unread(self, now: float) -> None:
         """Read the newest message, if that was left out: what comes next may be compared with it.
 
@@ -178,9 +185,11 @@ class Watched:
         jupyter_server before 2.6 announces no restart, and of a kernel manager of another make none does.
         """
         before, self.pid = self.pid, self.pid if pid is None else pid
+        looked, self.looked = self.looked, now
         if before is None or before == self.pid:
             return False
-        changed = self.lose(now)
+        # Where it was heard to start since the last look, what is in flight is its own.
+        changed = self.lose(now, forget=self.state.started_at <= looked)
         self.pid, self.noticed = pid, True
         return changed
 
@@ -199,11 +208,12 @@ class Watched:
         if self.probe.suspected_since is not None:
             self.state.suspect(self.probe.suspected_since)
 
-    def lose(self, now: float) -> bool:
+    def lose(self, now: float, forget: bool = True) -> bool:
         """Begin anew, for its process is gone; return whether that changed what a report would say.
 
         The next process has to be heard first, too. One that we were not yet known to hear may have died at
-        work, and counts; a loss that is told twice counts once.
+        work, and counts; a loss that is told twice counts once. ``forget``: whether what is in flight was of
+        that process.
         """
         self.catch_up(now)
         silent, self.told = self.probe.proven or self.told or self.stream is None, False
@@ -211,7 +221,7 @@ class Watched:
         self.pulse.forget()
         self.pid, self.noticed = None, False
         self.replaced = now
-        if not self.state.clear(now):
+        if not (forget and self.state.clear(now)):
             if silent:
                 return False
             self.state.may_have_worked(now)

@@ -17,7 +17,13 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from hubcull_server_ext import wire
 from hubcull_server_ext.signals.kernel_flow import Flow
-from hubcull_server_ext.signals.kernel_messages import STDIN, KernelMessage, UnreadableMessageError, parse
+from hubcull_server_ext.signals.kernel_messages import (
+    CONTROL,
+    STDIN,
+    KernelMessage,
+    UnreadableMessageError,
+    parse,
+)
 from hubcull_server_ext.signals.kernel_processes import process_of
 from hubcull_server_ext.signals.kernel_repair import processor_time, receive_ahead
 from hubcull_server_ext.signals.kernel_requests import CHATTER
@@ -65,6 +71,7 @@ class KernelsSource:
 
     name = "kernels"
     channels = frozenset({STDIN})
+    asked = frozenset({CONTROL})
 
     def __init__(
         self,
@@ -137,13 +144,16 @@ class KernelsSource:
         return signals
 
     def on_socket(self, kernel_id: str, channel: str, message: KernelMessage) -> None:
-        """Take a question or an answer that went over a websocket; the rest we hear ourselves."""
+        """Take a question or an answer that went over a websocket, or a subshell's end; the rest we hear."""
         watched, now = self._watched.get(kernel_id), self._clock()
         if watched is None:
             return
         watched.catch_up(now)  # what came before it on its other way
-        if watched.state.on_stdin(message, now):
+        if message.deletion is not None:
+            watched.state.deletes(message.deletion)
+        if channel == STDIN and watched.state.on_stdin(message, now):
             self._changed()
+        watched.widen()
 
     def free_since(self, kernel_id: str) -> float | None:
         """Return since when a kernel has nothing in flight (monotonic s), None while it has.
@@ -196,6 +206,7 @@ class KernelsSource:
                 if watched.repair.wanted and not watched.state.shell_was_free(watched.probe.asked_at, now):
                     watched.probe.doubt()  # asked before it began: ask again
             if watched.state.observe(message, now):
+                watched.widen()
                 self._changed()
         except UnreadableMessageError as error:
             watched.unreadable = str(error)
@@ -265,6 +276,7 @@ class KernelsSource:
         for frames in watched.questions.new(messages):
             with suppress(UnreadableMessageError):
                 watched.state.asks(parse(frames), now)
+                watched.widen()
 
     def _connections(self, kernel_id: str) -> list[wire.Signal]:
         """Return how many websockets a kernel has, as jupyter_server's REST model says."""

@@ -38,6 +38,8 @@ class KernelTraffic(Protocol):
 
     channels: frozenset[str]
     """Which channels matter."""
+    asked: frozenset[str]
+    """Which matter besides, of what a page sends."""
 
     def on_socket(self, kernel_id: str, channel: str, message: KernelMessage) -> None:
         """Take a message of such a channel, in either direction."""
@@ -47,6 +49,7 @@ class NoTraffic:
     """Nobody wants to know."""
 
     channels: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
 
     def on_socket(self, kernel_id: str, channel: str, message: KernelMessage) -> None:
         """Leave it."""
@@ -115,7 +118,7 @@ class Websockets:
         """See what goes over it in both directions; what only answers a page's polls says nothing."""
         kind = type(handler)
         if is_kernel_socket(kind) and self._kernels.channels:
-            watch_messages(handler, self._see_kernel_message, self._failed)
+            watch_messages(handler, self._see_question, self._failed)
             _watch_writes(handler, self._see_kernel_message, self._failed, _word_of(self._kernels.channels))
         if not self._shown or is_echo_of_polls(kind):
             return
@@ -130,8 +133,14 @@ class Websockets:
             self._said_at = self._clock()
 
     def _see_kernel_message(self, socket: WebSocketHandler, message: object) -> None:
+        self._hand_on(socket, message, self._kernels.channels)
+
+    def _see_question(self, socket: WebSocketHandler, message: object) -> None:
+        self._hand_on(socket, message, self._kernels.channels | self._kernels.asked)
+
+    def _hand_on(self, socket: WebSocketHandler, message: object, channels: frozenset[str]) -> None:
         v1 = socket.selected_subprotocol == _BINARY_PROTOCOL
-        found = socket_message(message, v1, self._kernels.channels)
+        found = socket_message(message, v1, channels)
         if found is not None:
             self._kernels.on_socket(str(getattr(socket, "kernel_id", "")), *found)
 

@@ -238,6 +238,26 @@ async def test_interrupt_and_death_end_the_waiting(room: Room) -> None:
     page.close()
 
 
+@pytest.mark.parametrize("binary", [True, False])
+async def test_a_console_that_is_closed_leaves_no_work_behind(room: Room, binary: bool) -> None:
+    """Its subshell is deleted in mid-cell, and the kernel never says that the cell ended."""
+    kernel_id, client = await room.watch.kernel()
+    _, page = await room.page(binary, kernel_id)
+    create = client.session.msg("create_subshell_request")
+    client.control_channel.send(create)
+    subshell = (await client.get_control_msg(timeout=30))["content"]["subshell_id"]
+    cell = client.session.msg("execute_request", {"code": "import asyncio; await asyncio.sleep(600)"})
+    cell["header"]["subshell_id"] = subshell
+    client.shell_channel.send(cell)
+    await until(room.watch.busy)
+    await page.send("control", "usage_request", {})
+    assert room.watch.busy() is not None
+    await page.send("control", "delete_subshell_request", {"subshell_id": subshell})
+    await until(room.watch.over)
+    assert room.watch.busy() is None
+    page.close()
+
+
 async def test_browsers_are_counted_and_their_silence_is_worth_nothing(
     room: Room, jp_serverapp: ServerApp
 ) -> None:

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hubcull_server_ext.signals.kernel_flow import Flow
-from hubcull_server_ext.signals.kernel_messages import DELIMITER, parse
+from hubcull_server_ext.signals.kernel_messages import DELIMITER, KernelMessage, parse
 from hubcull_server_ext.signals.kernel_state import KernelState
 from hubcull_server_ext.signals.kernel_watched import Watched
 
@@ -188,6 +188,57 @@ def test_a_flood_of_other_topics_is_left_out_and_what_must_be_heard_is_not() -> 
     assert len(taken) < stream.published / 2
 
 
+def test_what_was_left_out_is_heard_at_once_where_it_begins_to_matter() -> None:
+    """And as the flood it may still be: it wakes nobody for each message."""
+    stream, time = Stream(), Time()
+    taken: list[Frames] = []
+    flow = Flow(stream, taken.append, time, lambda: b"kernel.")  # type: ignore[arg-type]
+    flow.hear_all()
+    assert stream.topics == [b""]
+    _flood(stream, time, 0, 200, b"comm-1")
+    stream.pass_looks()
+    assert stream.topics == [b"kernel."]
+    flow.hear_all()
+    assert stream.topics == [b""]
+    before, wakes = len(taken), stream.wakes
+    made = [[b"comm-1", b"it goes on"], [b"comm-1", b"and on"]]
+    stream.publish(*made)
+    stream.pass_looks()
+    assert (taken[before:], stream.wakes) == (made, wakes)
+
+
+def test_a_cell_that_begins_to_wait_in_mid_flood_is_heard_to_go_on() -> None:
+    """What it prints may be all that tells, and was left out until then."""
+    stream, time = Stream(), Time()
+    watched = Watched()
+
+    def take(one: Frames) -> None:
+        message = parse(one)
+        watched.learn(one[0], message)
+        watched.state.observe(message, time())
+
+    watched.flow = Flow(stream, take, time, watched.enough)  # type: ignore[arg-type]
+    watched.probe.first_heard = 1.0
+    for kind in ("status", "execute_input"):
+        stream.publish(_named(frames(kind, "a", "execute_request", 0, "busy")))
+    flood = _named(frames("stream", "b", "comm_msg", 1, "none"))
+    for _ in range(3):
+        for _ in range(10):
+            time.now += 0.01
+            stream.publish(*[flood] * 10)
+        stream.pass_looks()
+    assert stream.topics == [b"kernel."]
+    watched.widen()
+    assert stream.topics == [b"kernel."], "nothing waits"
+    question = KernelMessage("input_request", "execute_request", "a", "", "", "2026-01-01T00:00:05Z")
+    assert watched.state.asks(question, time())
+    watched.widen()
+    assert stream.topics == [b""]
+    stream.publish(_named(frames("stream", "a", "execute_request", 9, "none")))
+    stream.pass_looks()
+    assert list(watched.state.in_flight) == ["a"]
+
+
 def test_a_flood_is_heard_where_it_can_not_be_told_from_what_must_be() -> None:
     """It has the same topics, or none is known to be enough."""
     for enough in (b"kernel.", None, b""):
@@ -267,7 +318,7 @@ def _named(one: Frames) -> Frames:
 def _known(watched: Watched) -> tuple[object, ...]:
     """Return what a report is made from."""
     state = watched.state
-    return state.in_flight, state.waiting, state.last, state.ran, state.began, state.requests
+    return state.in_flight, state.waiting, state.last, state.runs, state.requests
 
 
 _ASKED_BEFORE_IT_WAS_HEARD_OF = [

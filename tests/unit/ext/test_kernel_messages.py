@@ -12,6 +12,7 @@ from jupyter_server.services.kernels.connection import base
 from hubcull_server_ext.signals.kernel_messages import (
     DELIMITER,
     DebugEvent,
+    Deletion,
     KernelMessage,
     UnreadableMessageError,
     is_later,
@@ -125,6 +126,17 @@ def test_a_message_on_that_channel_that_can_not_be_read_says_so(frame: object, v
     """An error that a source can report."""
     with pytest.raises(UnreadableMessageError):
         socket_message(frame, v1, STDIN)
+
+
+@pytest.mark.parametrize("v1", [True, False])
+def test_of_a_request_to_delete_a_subshell_it_is_read_which(v1: bool) -> None:
+    """In both forms, as a page sends it."""
+    header, content = {**HEADER, "msg_type": "delete_subshell_request"}, {"subshell_id": "s"}
+    body = {"header": header, "parent_header": {}, "content": content, "channel": "control"}
+    frame = binary("control", header, {}, {}, content) if v1 else json.dumps(body)
+    found = socket_message(frame, v1, frozenset({"stdin", "control"}))
+    assert found is not None
+    assert found[1].deletion == Deletion(str(header["msg_id"]), "s")
 
 
 def test_dates_are_compared_as_times() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hubcull_server_ext.signals.kernel_messages import DebugEvent, KernelMessage
+from hubcull_server_ext import wire
+from hubcull_server_ext.signals.kernel_messages import DebugEvent, Deletion, KernelMessage
 from hubcull_server_ext.signals.kernel_requests import Span
+from hubcull_server_ext.signals.kernel_signals import state_signals
 from hubcull_server_ext.signals.kernel_state import KernelState
 
 
@@ -161,6 +163,45 @@ def test_requests_without_end_cost_no_memory_without_end() -> None:
     assert len(state.in_flight) == 100
 
 
+def signals(state: KernelState, now: float) -> list[tuple[float | None, float | None, float | None]]:
+    """Return what a report says of work: going on for, ended ago, lasted."""
+    work = [s for s in state_signals("k", state, now) if s.kind == wire.Kind.KERNEL_BUSY]
+    return [(s.going_on_for, s.ended_ago, s.lasted) for s in work]
+
+
+def test_an_old_cell_in_a_subshell_does_not_take_a_new_one_with_it() -> None:
+    """One past its cap protects nothing any more; what begins beside it is a piece of work of its own."""
+    state = KernelState()
+    state.observe(status("busy", "comm_msg", "old", "sub"), 0.0)
+    state.observe(status("busy", parent_id="new"), 1000.0)
+    assert signals(state, 1100.0) == [(100.0, None, None)]
+    assert state.label == "execute_request"
+    state.observe(status("idle", parent_id="new"), 1500.0)
+    assert signals(state, 1600.0) == [(1600.0, None, None), (None, 100.0, 500.0)]
+    assert state.label == "comm_msg"
+    state.observe(status("busy", parent_id="next"), 1500.5)
+    assert signals(state, 1600.0) == [(600.0, None, None)], "it joins the one before"
+    state.observe(status("idle", parent_id="next"), 1700.0)
+    state.observe(status("idle", parent_id="old", subshell="sub"), 2000.0)
+    assert signals(state, 2001.0) == [(None, 1.0, 2000.0)]
+    state.observe(status("busy", parent_id="last"), 2000.5)
+    assert signals(state, 2001.5) == [(1.0, None, None)], "on another shell it joins nothing"
+
+
+def test_a_deleted_subshell_runs_nothing() -> None:
+    """What ran in it ends when the kernel has answered that request, and no other."""
+    state = KernelState()
+    state.observe(status("busy", parent_id="s1", subshell="sub"), 1.0)
+    state.observe(status("busy", parent_id="t1", subshell="other"), 1.0)
+    state.deletes(Deletion("d", "sub"))
+    state.observe(status("busy", "delete_subshell_request", "d"), 5.0)
+    state.observe(status("idle", "delete_subshell_request", "another"), 6.0)
+    assert list(state.in_flight) == ["s1", "t1"]
+    state.observe(status("idle", "delete_subshell_request", "d"), 7.0)
+    assert list(state.in_flight) == ["t1"]
+    assert (state.ended_beside, state.leaving) == (Span(1.0, 7.0), {})
+
+
 def test_shell_that_was_free_ends_what_it_had_begun_before() -> None:
     """What began later, or runs in a subshell, is not told by that."""
     state = KernelState()
@@ -201,7 +242,7 @@ def test_only_the_cell_that_asked_waits() -> None:
     assert not state.asks(question(parent_id="stranger"), 12.0)
     assert state.asks(question(), 13.0)
     assert list(state.in_flight) == ["s1"]
-    assert state.last is None
+    assert state.ended_beside == Span(10.0, 13.0), "a person is waited for since then"
 
 
 def test_a_suspected_cell_is_not_believed_to_wait() -> None:

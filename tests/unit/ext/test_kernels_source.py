@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hubcull_server_ext import wire
+from hubcull_server_ext.signals.kernel_messages import KernelMessage
 from hubcull_server_ext.signals.kernel_requests import Span
 from hubcull_server_ext.signals.kernel_state import KernelState
 from hubcull_server_ext.signals.kernel_watched import Questions, Watched
@@ -247,6 +248,20 @@ def test_another_process_counts_once_whoever_tells_of_it_first() -> None:
     assert (watched.replaced, state.last) == (120.0, None), "for a moment nobody said"
     restart(10, seen_before=True)
     assert state.last == Span(130.0, 130.0), "the process before was not heard"
+
+
+def test_what_was_heard_of_a_process_before_its_number_was_seen_goes_on() -> None:
+    """It said that it starts: what is in flight is its own. Else it may have been the last one's."""
+    watched = Watched()
+    for heard_to_start, before, pid in ((False, 7, 8), (True, 8, 9)):
+        watched.probe.proven = True
+        watched.notice(before, 100.0)
+        if heard_to_start:
+            watched.state.observe(KernelMessage("status", "", "", "", "starting"), 101.0)
+        watched.state.observe(KernelMessage("status", "execute_request", "m", "", "busy"), 102.0)
+        assert watched.notice(pid, 105.0) is not heard_to_start
+        assert list(watched.state.in_flight) == (["m"] if heard_to_start else [])
+        assert not watched.probe.proven
 
 
 def test_a_shut_down_kernel_that_was_silent_leaves_nothing() -> None:
