@@ -70,14 +70,20 @@ async def test_an_unproven_kernel_that_dies_where_nobody_restarts_it_holds_nothi
     assert watch.doubt() is None
 
 
-async def test_crash_in_mid_cell_clears_busy(watch: Watch, tmp_path: Path) -> None:
+async def test_crash_in_mid_cell_clears_busy(
+    watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A kernel that dies in its cell runs nothing any more, also where stock state stays busy."""
-    cell, (_, client) = Held(tmp_path), await watch.kernel()
+    monkeypatch.setattr("hubcull_server_ext.signals.kernel_probe._FREE_SHELL", 60.0)
+    cell, (kernel_id, client) = Held(tmp_path), await watch.kernel()
+    await until(lambda: watch.doubt() is None)  # nothing that it says is lost; nothing is suspected
     client.execute(f"{cell.code}\nos._exit(1)")
     await until(watch.busy)
     cell.end()
     await until(watch.over)
-    await client.wait_for_ready(timeout=30)
+    await watch.ready(kernel_id)
+    assert watch.busy() is None
+    await until(lambda: watch.doubt() is None, 40.0)
     assert watch.busy() is None
 
 
@@ -88,7 +94,7 @@ async def test_killed_kernel_clears_busy(watch: Watch) -> None:
     await until(watch.busy)
     await watch.managers.get_kernel(kernel_id).signal_kernel(9)
     await until(watch.over)
-    await client.wait_for_ready(timeout=30)
+    client = await watch.ready(kernel_id)
     client.execute(SILENT)
     await until(watch.busy)
 
@@ -103,18 +109,22 @@ async def test_restart_in_mid_cell_clears_busy(watch: Watch) -> None:
     assert watch.busy() is None
 
 
-async def test_a_restart_that_nobody_announces_is_noticed(watch: Watch) -> None:
+async def test_a_restart_that_nobody_announces_is_noticed(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As before jupyter_server 2.6: an idle kernel stays idle, and what the next process does is work."""
     watch.events = None
     watch.source.stop()
     watch.source = KernelsSource(watch.managers, None, clock.monotonic)
     kernel_id, _ = await watch.kernel()
     await until(lambda: watch.doubt() is None)
-    await watch.managers.restart_kernel(kernel_id)
-    await watch.ready(kernel_id)  # one that is long in starting is taken for busy, for it may be
-    assert watch.doubt() == "a kernel has not answered yet"
-    await until(lambda: watch.doubt() is None)
-    assert (watch.busy(), watch.over()) == (None, None)
+    with monkeypatch.context() as patient:  # one that is long in answering is taken for busy, for it may be
+        patient.setattr("hubcull_server_ext.signals.kernel_probe._FREE_SHELL", 60.0)
+        await watch.managers.restart_kernel(kernel_id)
+        await watch.ready(kernel_id)
+        assert watch.doubt() == "a kernel has not answered yet"
+        await until(lambda: watch.doubt() is None)
+        assert (watch.busy(), watch.over()) == (None, None)
     watched = watch.source._watched[kernel_id]
     assert watched.stream is not None
     watched.stream.on_recv(lambda _: None)  # as until our subscription has joined the next process

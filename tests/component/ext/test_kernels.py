@@ -65,14 +65,19 @@ async def test_kernel_already_busy_at_first_sight_is_protected(
     await watch.end()
 
 
-async def test_a_kernel_is_in_doubt_until_it_is_heard(watch: Watch) -> None:
-    """Started over REST, with no client: first unknown, then known to be idle, and never busy for it."""
+async def test_a_kernel_is_in_doubt_until_it_is_heard(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Started over REST, with no client: first unknown, then known to be idle, and never busy for it.
+
+    Not for being long in starting either, on a machine that has others to run.
+    """
+    monkeypatch.setattr("hubcull_server_ext.signals.kernel_probe._FREE_SHELL", 60.0)
     kernel_id = await watch.start_kernel()
     assert watch.doubt() == "a kernel has not answered yet"
-    await until(lambda: watch.doubt() is None)
+    await until(lambda: watch.doubt() is None, 40.0)
     assert watch.busy() is None
+    (watched,) = watch.source._watched.values()
     await watch.managers.restart_kernel(kernel_id)
-    await until(lambda: watch.doubt() is None)
+    await until(lambda: watch.doubt() is None and watched.probe.proven, 40.0)
     assert watch.busy() is None
 
 
@@ -143,7 +148,7 @@ async def test_a_flood_loses_nothing_while_the_server_is_busy(watch: Watch) -> N
     client.execute("import sys\nfor i in range(5000):\n    print('x' * 5000); sys.stdout.flush()")
     await asyncio.sleep(0)
     time.sleep(6)  # noqa: ASYNC251 - the server's loop stands still
-    await until(watch.over)
+    await until(watch.over, 40.0)
 
 
 CHATTER = """

@@ -109,6 +109,7 @@ async def test_a_silent_cell_on_another_machine_is_work_until_it_ends(far: Watch
     pid = tmp_path / "pid"
     client.execute(f"import os; open({str(pid)!r}, 'w').write(str(os.getpid()))\n{cell.code}")
     await until(far.busy)
+    await until(lambda: pid.exists() and pid.read_text())  # it is busy before its first line has run
     assert os.getpid() not in [parent.pid for parent in psutil.Process(int(pid.read_text())).parents()]
     await asyncio.sleep(1.0)
     await far.source.sample()

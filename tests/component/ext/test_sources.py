@@ -191,7 +191,7 @@ async def test_a_look_that_does_not_end_holds_up_nobody(
 
     What it saw before is no news then: the source is well again by a look that was begun afterwards.
     """
-    monkeypatch.setattr("hubcull_server_ext.app.LONGEST_ACT", 1.0)
+    monkeypatch.setattr("hubcull_server_ext.app.LONGEST_ACT", 5.0)  # the others are well, and need some time
     await started(jp_serverapp)
     extension(jp_serverapp).sample_interval = 3600.0  # only reports look after the first time
     begun: list[asyncio.Event] = []
@@ -203,13 +203,13 @@ async def test_a_look_that_does_not_end_holds_up_nobody(
     with monkeypatch.context() as broken:
         broken.setattr(TerminalsSource, "sample", hangs)
         await begun_anew(jp_serverapp, service)
-        await until(lambda: len(service.reports) >= 3)
+        await until(lambda: len(service.reports) >= 3, 30)
         assert said_of("terminals", service) == "sample: TimeoutError"
         assert states(service) == {**WELL, "terminals": wire.Health.FAILED}
         assert len(begun) == 1
         count = len(service.reports)
         begun[0].set()
-        await until(lambda: len(begun) == 2 and len(service.reports) >= count + 3)
+        await until(lambda: len(begun) == 2 and len(service.reports) >= count + 3, 30)
         assert {health_of([r])["terminals"].health for r in service.reports[count:]} == {wire.Health.FAILED}
     begun[1].set()
     await until(lambda: states(service) == WELL)
