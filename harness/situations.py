@@ -24,10 +24,12 @@ from harness.sockets import Socket
 class Kernel:
     """An open websocket to one kernel, as a notebook's tab has it."""
 
-    def __init__(self, url: str, token: str, kernel_id: str) -> None:
+    def __init__(self, url: str, token: str, kernel_id: str, within: float = 60) -> None:
         self.id = kernel_id
         self._session = uuid.uuid4().hex
-        self.socket = Socket(f"{url}api/kernels/{kernel_id}/channels?session_id={self._session}", token)
+        self.socket = Socket(
+            f"{url}api/kernels/{kernel_id}/channels?session_id={self._session}", token, within
+        )
 
     def __enter__(self) -> Kernel:
         """Hold it open."""
@@ -181,7 +183,7 @@ class Browser:
 
     def open_kernel(self, kernel_id: str | None = None, within: float = 60) -> Kernel:
         """Open a tab's websocket to a kernel, a new one if none is named, and wait until it answers."""
-        kernel = Kernel(self.url, self.token, kernel_id or self.start_kernel())
+        kernel = Kernel(self.url, self.token, kernel_id or self.start_kernel(), within)
         self._tabs.append(kernel)
         kernel.ask("kernel_info_request", within=within)
         return kernel

@@ -17,14 +17,16 @@ class Socket:
 
     Raises:
         ConnectionError: when the server does not accept it.
+        TimeoutError: when it has not within ``within`` seconds. That of a kernel is accepted when the kernel
+            has answered, which a slow one does late.
 
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, within: float = 30) -> None:
         self.url = url
         self.received: list[Any] = []
         self._headers = {"Authorization": f"token {token}"}
-        run(self._open())
+        run(self._open(), within)
 
     async def _open(self) -> None:
         self._session = aiohttp.ClientSession()

@@ -23,7 +23,8 @@ class Life:
     """One server's life. Moments are monotonic seconds; `activity` are ages of the Hub's last_activity.
 
     ``acted`` is when the user's last act was over, ``unsure`` by how much it may have been earlier (s): the
-    extension counts from its own start, some time between the process's and the Hub's word that it is ready.
+    extension counts from its own start, some time between the process's and the Hub's word that it is ready;
+    without the extension the Hub's last_activity counts, which is set when the start is asked for, and again.
     """
 
     pid: int
@@ -84,14 +85,15 @@ class Watcher:
     def begin(self, key: str, act: Callable[[], object] | None = None, **options: Any) -> None:
         """Start a server, let its user act, and watch it from then on; the start is an act, too.
 
-        Its end is. Without the extension only the Hub's last_activity is known, which that end sets, too.
+        The act must end with something that counts: to open a page's websocket, or to ask a kernel how it is,
+        does not.
         """
         user, _, name = key.partition("/")
         model = self.hub.api.start_server(user, name, **options)
         pid = self.hub.api.server_pid(user, name)
         life = Life(pid, time.monotonic(), lasted(pid))
         if not options.get("extension", True):
-            life = Life(pid, time.monotonic() - age(model["last_activity"]))
+            life = Life(pid, time.monotonic(), age(model["last_activity"]))
         if act is not None:
             act()
             life = Life(pid, time.monotonic())

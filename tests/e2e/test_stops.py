@@ -57,12 +57,13 @@ class Restarter:
 
     def __init__(self, hub: RealHub) -> None:
         self.hub, self.armed = hub, threading.Event()
-        self.restarted = False
+        self.asked = self.restarted = False
 
     def __call__(self, method: str, path: str) -> None:
         """Act on the first read of rita's server once armed."""
         if method == "GET" and path.endswith("/users/rita") and self.armed.is_set():
             self.armed.clear()
+            self.asked = True
             self.hub.api.stop_server("rita")
             self.hub.api.start_server("rita")
             self.restarted = True
@@ -87,7 +88,8 @@ def test_a_server_restarted_between_decision_and_stop_is_not_stopped(make_hub: M
             wait_until(lambda: (hub.verdict("rita") or {}).get("basis") == "report", 25, "rita reported")
             old = hub.api.server_pid("rita")
             restarter.armed.set()
-            lives.wait(lambda: restarter.restarted, LONGER + BOUND, "the second look")
+            lives.wait(lambda: restarter.asked, LONGER + BOUND, "the second look")
+            lives.wait(lambda: restarter.restarted, 60, "rita's server has started again")
             new = hub.api.server_pid("rita")
             assert new != old
             model = hub.api.server_model("rita")

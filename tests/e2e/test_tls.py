@@ -54,8 +54,8 @@ def test_a_managed_service_needs_no_configuration(make_hub: MakeHub) -> None:
     hub = make_hub(*OPTIONS, internal_ssl=True)
     assert hub.options.internal_ssl
     the_idle_one_is_stopped_by_its_report_and_the_busy_one_kept(hub)
-    assert "carla/: keep, busy" in asked(hub, "explain", "carla")
-    assert "kept: 1" in asked(hub, "plan")
+    wait_until(lambda: "carla/: keep, busy" in asked(hub, "explain", "carla"), 30, "carla is kept as busy")
+    wait_until(lambda: "kept: 1" in asked(hub, "plan"), 30, "the plan keeps her")
 
 
 def test_a_service_with_an_https_url_is_reached_by_the_proxy(make_hub: MakeHub) -> None:
