@@ -254,9 +254,11 @@ def dead_kernel(scene: Scene) -> None:
 
 
 def without_websocket(scene: Scene) -> None:
-    """Row 23."""
+    """Row 23: when the kernel has begun, a file is saved, which is an act to stock and to us alike."""
     pid = scene.browser.kernel_pid(scene.browser.start_kernel())
     rests(pid)
+    note = {"type": "file", "format": "text", "content": "the last act"}
+    assert scene.browser.call("PUT", "api/contents/note.txt", note).ok
     _idle_kernels(scene)
 
 

@@ -51,8 +51,9 @@ def unknown_poll(scene: Scene) -> None:
 
 
 def chatter(scene: Scene) -> None:
-    """Row 52: what front ends ask a kernel when somebody switches between tabs."""
+    """Row 52: what front ends ask a kernel when somebody switches between tabs, after a cell."""
     kernel = scene.browser.open_kernel()
+    assert kernel.run("1 + 1")["status"] == "ok"
 
     def switch() -> None:
         kernel.send("kernel_info_request")
@@ -220,14 +221,19 @@ def idle_pool(scene: Scene) -> None:
 def flood(scene: Scene) -> None:
     """Row 49: a cell prints more than is kept for whoever does not read at once, and goes on."""
     lines = 20_000
-    code = f"import time\nfor i in range({lines}): print(i, flush=True)\ntime.sleep(900)"
+    through = scene.folder / "through"
+    code = (
+        f"import time\nfor i in range({lines}): print(i, flush=True)\n"
+        f"open({str(through)!r}, 'w').close()\ntime.sleep(900)"
+    )
     with scene.browser.open_kernel() as kernel:
         pid = scene.browser.kernel_pid(kernel.id)
         slow = _subscribe(pid)
         scene.at_end(slow.close)
         time.sleep(1)  # a subscription joins a moment after it was made
         kernel.begin(code)
-    rests(pid)
+    wait_until(through.exists, 90, "the cell has printed all")
+    rests(pid)  # it has published it, too
     printed = [frames for frames in iter(lambda: _next(slow), []) if b'"stream"' in b"".join(frames[-4:-3])]
     assert 0 < len(printed) < lines, f"{len(printed)} of {lines} messages came: none was dropped"
     scene.premise("the kernel runs", lambda: alive(pid))

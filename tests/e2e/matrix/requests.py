@@ -162,11 +162,12 @@ def visible_tab(scene: Scene) -> None:
 
 
 def hidden_tab(scene: Scene) -> None:
-    """Row 5a: a notebook's websockets, and nothing else."""
+    """Row 5a: a notebook's websockets, and nothing else after a cell; to open them is no act."""
     kernel = scene.browser.open_kernel()
     events = Socket(f"{scene.browser.url}api/events/subscribe", scene.browser.token)
-    scene.premise("its websockets are open", lambda: kernel.socket.open and events.open)
     scene.at_end(events.close)
+    assert kernel.run("1 + 1")["status"] == "ok"
+    scene.premise("its websockets are open", lambda: kernel.socket.open and events.open)
 
 
 REQUESTS: dict[str, Maker] = {

@@ -171,7 +171,7 @@ def notebook_converted(scene: Scene) -> None:
     long_notebook(scene)
     line = f"{scene.python} -m nbconvert --to notebook --execute long.ipynb --output done"
     pid = _leave(scene, line, "nbconvert")
-    kernel = find_below(pid, "ipykernel_launcher", within=45)
+    kernel = find_below(pid, "ipykernel_launcher", within=120)
     scene.premise("its kernel runs", lambda: alive(kernel))
 
 
