@@ -125,8 +125,9 @@ class Olivia(Scene):
     user, doing, stays = "olivia", "nothing; a notebook tab is left open", False
 
     def act(self) -> None:
-        """Open a notebook's websocket and hold it, answering pings as a browser does."""
+        """Open a notebook, run a cell, and hold its websocket, answering pings as a browser does."""
         self.kernel = Browser(self.hub, self.user).open_kernel()
+        self.kernel.run("1 + 1")
 
     def goes_on(self) -> bool:
         """Whether her tab is still connected."""
