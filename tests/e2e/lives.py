@@ -41,8 +41,8 @@ class Life:
 
     @property
     def oldest_activity(self) -> float:
-        """How old the Hub's last_activity of the server ever was, in seconds."""
-        return max(self.activity)
+        """How old the Hub's last_activity of the server ever was, in seconds; 0 before the first look."""
+        return max(self.activity, default=0.0)
 
     def was_stopped(self, timeout: float, within: float) -> None:
         """Assert that it was stopped after the timeout and within a bound (s), process and all."""
@@ -118,7 +118,7 @@ class Watcher:
         return {
             key: f"gone after {life.gone_after:.0f} s"
             if life.gone
-            else f"alive {now - life.acted:.0f} s, last_activity up to {max(life.activity, default=-1):.0f} s"
+            else f"alive {now - life.acted:.0f} s, last_activity up to {life.oldest_activity:.0f} s"
             for key, life in self.lives.items()
         }
 
