@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -103,6 +104,23 @@ def find_below(pid: int, fragment: str, within: float = 15) -> int:
         return hits[-1] if hits else None
 
     return wait_until(look, within, f"a process below {pid} with {fragment!r}")
+
+
+def kill_all(processes: Iterable[psutil.Process], within: float = 5) -> None:
+    """Kill processes, of which some may have ended by themselves; wait ``within`` seconds for their end."""
+    doomed = list(processes)
+    for process in doomed:
+        with suppress(psutil.Error):  # it ended by itself
+            process.kill()
+    psutil.wait_procs(doomed, timeout=within)
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and all below it; it is stopped first, and so begins nothing more meanwhile."""
+    with suppress(psutil.Error):
+        first = psutil.Process(pid)
+        first.suspend()
+        kill_all([*below(pid), first])
 
 
 def kill_marked(mark: str, within: float = 10) -> list[str]:

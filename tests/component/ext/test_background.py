@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.processes import kill_tree
 from hubcull_server_ext import clock, wire
 from hubcull_server_ext.signals.background import Around, BackgroundSource
 from hubcull_server_ext.signals.jobs import NOT_WORK
@@ -142,14 +143,7 @@ class Yard:
     def close(self) -> None:
         """End everything that was started, and what that started."""
         for pid in self.started:
-            try:
-                process = psutil.Process(pid)
-                doomed = [*process.children(recursive=True), process]
-            except psutil.NoSuchProcess:
-                continue
-            for one in doomed:
-                one.kill()
-            psutil.wait_procs(doomed, timeout=5)
+            kill_tree(pid)
 
 
 @pytest.fixture

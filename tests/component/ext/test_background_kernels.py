@@ -19,6 +19,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_server.serverapp import ServerApp
 
 from harness.ports import free_ports
+from harness.processes import below, kill_all
 from hubcull_server_ext import clock, wire
 from hubcull_server_ext.app import about
 from hubcull_server_ext.signals.background import Around, BackgroundSource
@@ -118,10 +119,7 @@ class Workshop:
             child.kill()
             child.wait()
         await self.managers.shutdown_all(now=True)
-        for process in doomed:
-            if process.is_running():
-                process.kill()
-        psutil.wait_procs(doomed, timeout=5)
+        kill_all(doomed)
 
     def start(self, command: list[str], **options: Any) -> None:
         """Start a child of the server, as an extension would."""
@@ -206,8 +204,7 @@ async def test_no_job_of_a_terminal_is_told_twice(shop: Workshop) -> None:
         assert await job()
         assert await shop.look(2) == []
     finally:  # the end of its terminal does not reach another session
-        for process in shell.children(recursive=True):
-            process.kill()
+        kill_all(below(shell.pid))
 
 
 async def test_a_session_over_ssh_below_the_server_is_a_terminal(shop: Workshop, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 from jupyter_client.blocking.client import BlockingKernelClient
 
-from harness.processes import alive, below, command_line, find_below
+from harness.processes import alive, below, command_line, find_below, kill_all
 from harness.situations import Kernel
 from harness.waiting import wait_until
 from tests.e2e.matrix import waits
@@ -242,9 +242,8 @@ def dead_kernel(scene: Scene) -> None:
 
     def given_up() -> bool:
         found = [p for p in below(scene.browser.server_pid) if kernel in command_line(p) and alive(p.pid)]
-        for process in found:
-            killed.add(process.pid)
-            process.kill()
+        killed.update(process.pid for process in found)
+        kill_all(found)
         return not found and not scene.status()["kernels"]
 
     wait_until(given_up, 60, "the server gives the kernel up", every=0.5)

@@ -7,15 +7,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from itertools import chain, cycle
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from harness.calls import call
-from harness.processes import MARK, below, command_line, environment, marked, terminal
+from harness.processes import MARK, below, command_line, environment, kill_all, marked, terminal
 from harness.realhub import RealHub
 from harness.situations import Browser
 
@@ -91,13 +90,7 @@ class Scene:
     def end_with(self, pid: int) -> None:
         """Have a process and all that is below it killed when the watch is over."""
         first = psutil.Process(pid)
-
-        def kill() -> None:
-            for process in (*below(pid), first):
-                with suppress(psutil.Error):  # it ended by itself, and its number is another's
-                    process.kill()
-
-        self.at_end(kill)
+        self.at_end(lambda: kill_all([*below(pid), first]))
 
     def restart(self, **options: Any) -> None:
         """Start the server anew with other options, which could not be known before."""
@@ -140,9 +133,8 @@ class Scene:
             p for p in marked(self.hub.place.mark) if environment(p.pid).get("JUPYTERHUB_USER") == self.user
         )
         named = (p for p in psutil.process_iter() if f"{self.folder}/" in command_line(p))
-        for process in chain(in_it, named):
-            with suppress(psutil.Error):  # it ended by itself
-                process.kill()
+        kill_all(in_it)
+        kill_all(named)
 
     def status(self) -> dict[str, Any]:
         """Return the server's `/api/status`, asked without the proxy, so that nothing is refreshed."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from harness.processes import below
+from harness.processes import below, kill_tree
 from harness.waiting import wait_until
 from tests.e2e.matrix.scene import Scene
 from tests.e2e.matrix.servers import APPS
@@ -86,11 +86,7 @@ class Tab:
         """End the browser, unless it has been."""
         if self._process.returncode is not None:
             return
-        for process in [*below(self._process.pid), psutil.Process(self._process.pid)]:
-            try:
-                process.kill()
-            except psutil.Error:  # it ended by itself
-                continue
+        kill_tree(self._process.pid)
         self._process.wait()
         self._log.close()
 
