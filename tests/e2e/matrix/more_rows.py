@@ -120,7 +120,7 @@ _REPORTED = (
         made="`GET polled/news` of an extension made for this, after a look at `lab`", server=POLLED,
         need=APP),
     Row("52", "reported", "Somebody's tabs ask a kernel how it is (jupyter_server#1360)", IDLE, KEPT,
-        made="`kernel_info`, `comm_info` and `debug` requests, again and again"),
+        made="after a cell `kernel_info`, `comm_info` and `debug` requests, again and again"),
     Row("53", "reported", "A long cell has just ended, nobody has seen it (notebook#3896)", IDLE, STOPPED,
         made="a silent cell of 45 s, its tab closed; the timeout counts from its end"),
     Row("54", "reported", "A forgotten tab connects again and again (jupyterhub#3099)", IDLE, KEPT,

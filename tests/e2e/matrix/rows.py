@@ -61,7 +61,7 @@ _KERNELS = (
     Row("22", "kernels", "A kernel is dead after five restarts", IDLE, STOPPED,
         made="the kernel killed whenever it was restarted, then a look at `lab`", server=LAB),
     Row("23", "kernels", "A kernel started over REST, with no websocket, does nothing", IDLE, STOPPED,
-        made="a kernel so started"),
+        made="a kernel so started, then a file saved"),
     Row("24", "kernels", "A client without websocket runs a cell", ACTIVE, STOPPED, "kernel",
         made="a client at the kernel's own ports"),
     Row("26", "kernels", "The kernel panel of jupyter-resource-usage asks during a cell", ACTIVE, KEPT,
@@ -124,7 +124,8 @@ _REQUESTS = (
         made="what such a tab sends, without a browser", option="`visible_tab_grace`, here 45 s: row 4b",
         server=LAB),
     Row("5a", "tabs", "A hidden JupyterLab tab", IDLE, KEPT,
-        made="websockets of a kernel and of events, without a browser", server=QUICK_PINGS),
+        made="a cell, then the websockets of its kernel and of events alone, without a browser",
+        server=QUICK_PINGS),
 )  # fmt: skip
 
 
