@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +121,7 @@ def _play(watch: Watch, row: Row, make: Maker, pace: Pace) -> Outcome:
         _wait(seen, acted + watched)
         if seen.gone is None:
             scene.check("at the end")
+        seen = deepcopy(seen)  # to clear away may end the server, too, and that is nobody's verdict
     finally:
         scene.close()
     stop = {} if seen.gone is None else watch.decision(scene.user)
